@@ -1,0 +1,345 @@
+"""The words everyone speaks: tasks, samples, batches, outputs, stages, timelines.
+
+Importing this module imports no torch: tensors appear in annotations only.
+
+Axes: B clips of a batch, L positions of a modality (frames, samples, tokens, utterances),
+M modalities in sorted order, C outputs of a task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
+
+from mien.errors import ConfigError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+    from torch import Tensor, nn
+
+    Array = NDArray[np.generic]
+
+__all__ = [
+    "Batch",
+    "Objective",
+    "Output",
+    "Problem",
+    "Resolution",
+    "Sample",
+    "Specs",
+    "Stage",
+    "TaskSpec",
+    "Timeline",
+    "Track",
+    "Unit",
+    "Window",
+]
+
+
+class Problem(StrEnum):
+    """What kind of answer a task asks for."""
+
+    ONE_OF_N = "one_of_n"
+    MANY_OF_N = "many_of_n"
+    REGRESSION = "regression"
+    ORDINAL = "ordinal"
+
+
+class Resolution(StrEnum):
+    """How often a task asks for an answer."""
+
+    CLIP = "clip"
+    FRAME = "frame"
+    UTTERANCE = "utterance"
+
+
+class Unit(StrEnum):
+    """What one sample of a stage is."""
+
+    IMAGE = "image"
+    CLIP = "clip"
+    WINDOW = "window"
+    DIALOGUE = "dialogue"
+    TEXT = "text"
+    TRIPLET = "triplet"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskSpec:
+    """A problem declared. Head width, activation, loss, metrics and decoding follow from it.
+
+    Args:
+        name: the key under ``labels`` in a manifest.
+        problem: one of n, many of n, regression or ordinal.
+        resolution: one answer a clip, a frame or an utterance.
+        labels: class or dimension names; their order is the order of the outputs.
+        ranges: lowest and highest value of each dimension (regression).
+        units: unit of each dimension, for display.
+        invalid: label values that mean "not annotated" (such as -1 or -5).
+        threshold: score at which one of many labels counts as present.
+    """
+
+    name: str
+    problem: Problem
+    labels: tuple[str, ...]
+    resolution: Resolution = Resolution.CLIP
+    ranges: tuple[tuple[float, float], ...] = ()
+    units: tuple[str, ...] = ()
+    invalid: tuple[float, ...] = ()
+    threshold: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not self.labels or len(set(self.labels)) != len(self.labels):
+            raise ConfigError(
+                f"task {self.name!r} needs at least one label, each named once",
+                where=f"labels={list(self.labels)}",
+            )
+        for name in ("ranges", "units"):
+            given = getattr(self, name)
+            if given and len(given) != len(self.labels):
+                raise ConfigError(
+                    f"task {self.name!r} has {len(self.labels)} labels but {len(given)} {name}"
+                )
+
+    @property
+    def width(self) -> int:
+        """Number of outputs a head for this task has."""
+        return len(self.labels)
+
+    @property
+    def categorical(self) -> bool:
+        """Whether an answer is one class index (a target without a class axis)."""
+        return self.problem in (Problem.ONE_OF_N, Problem.ORDINAL)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values, the content of ``labels.json``."""
+        return {
+            "name": self.name,
+            "problem": self.problem.value,
+            "resolution": self.resolution.value,
+            "labels": list(self.labels),
+            "ranges": [list(pair) for pair in self.ranges],
+            "units": list(self.units),
+            "invalid": list(self.invalid),
+            "threshold": self.threshold,
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> TaskSpec:
+        """Read what :meth:`to_dict` wrote."""
+        unknown = set(values) - {f.name for f in fields(cls)}
+        if unknown:
+            raise ConfigError(f"unknown task keys: {', '.join(sorted(unknown))}")
+        try:
+            return cls(
+                name=str(values["name"]),
+                problem=Problem(values["problem"]),
+                resolution=Resolution(values.get("resolution", "clip")),
+                labels=tuple(str(label) for label in values["labels"]),
+                ranges=tuple((float(low), float(high)) for low, high in values.get("ranges", ())),
+                units=tuple(str(unit) for unit in values.get("units", ())),
+                invalid=tuple(float(value) for value in values.get("invalid", ())),
+                threshold=float(values.get("threshold", 0.5)),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise ConfigError(
+                f"a task needs name, problem and labels: {error}", where=repr(dict(values))[:200]
+            ) from error
+
+
+Specs = Mapping[str, TaskSpec]
+"""The tasks of a run by name."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Sample:
+    """One item before batching: arrays of this sample's own lengths.
+
+    A modality that the sample lacks is left out of ``inputs``: its absence becomes a mask.
+    ``targets`` of a categorical task hold class indices (-1: not annotated) or, for a soft
+    label, one weight a class; those of other tasks one value a label (NaN: not annotated).
+    """
+
+    id: str
+    inputs: dict[str, Array]
+    targets: dict[str, Array] = field(default_factory=dict)
+    times: Array | None = None
+    group: str = ""
+
+
+_Self = TypeVar("_Self", bound="Batch | Output")
+
+
+def _map(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        return change(value)
+    if isinstance(value, Mapping):
+        return {key: _map(item, change) for key, item in value.items()}
+    return value
+
+
+class _Tensors:
+    """Applies one function to every tensor of a record."""
+
+    __slots__ = ()
+
+    def map(self: _Self, change: Callable[[Tensor], Tensor]) -> _Self:
+        """The same record with ``change`` applied to each tensor in it."""
+        return replace(self, **{f.name: _map(getattr(self, f.name), change) for f in fields(self)})
+
+    def to(self: _Self, device: torch.device | str) -> _Self:
+        """The same record on another device."""
+        return self.map(lambda tensor: tensor.to(device, non_blocking=True))
+
+
+@dataclass(slots=True, kw_only=True)
+class Batch(_Tensors):
+    """Samples padded to one size. What is absent is masked, never silently zero.
+
+    Shapes:
+        inputs[modality]: (B, L, ...); mask[modality]: (B, L) bool
+        present: (B, M) bool, modalities in sorted order
+        times: (B, L) seconds of the labelled positions, or of the longest modality
+        targets[task]: (B), (B, L), (B, C) or (B, L, C); target_mask[task]: (B) or (B, L) bool,
+        or with a trailing C where single values can be unannotated
+    """
+
+    inputs: dict[str, Tensor]
+    mask: dict[str, Tensor]
+    present: Tensor
+    times: Tensor | None = None
+    targets: dict[str, Tensor] = field(default_factory=dict)
+    target_mask: dict[str, Tensor] = field(default_factory=dict)
+    ids: Sequence[str] = ()
+    group: Sequence[str] = ()
+
+    @property
+    def modalities(self) -> list[str]:
+        """Names in the order of the columns of ``present``."""
+        return sorted(self.inputs)
+
+    def __len__(self) -> int:
+        return int(self.present.shape[0])
+
+
+@dataclass(slots=True, kw_only=True)
+class Output(_Tensors):
+    """What a network answers: raw logits per task, named features, and anything else."""
+
+    logits: dict[str, Tensor] = field(default_factory=dict)
+    features: dict[str, Tensor] = field(default_factory=dict)
+    aux: dict[str, Tensor] = field(default_factory=dict)
+
+
+@runtime_checkable
+class Objective(Protocol):
+    """What a stage minimises.
+
+    ``additive`` says whether the loss of a batch is the weighted mean of the losses of its
+    parts. Where it is not (CCC, contrast), the loop gathers the outputs of all processes and
+    accumulated micro-batches first, so that the loss is that of the whole batch.
+    """
+
+    additive: bool
+
+    def __call__(self, output: Output, batch: Batch) -> dict[str, Tensor]:
+        """``{"loss": scalar, ...named terms}`` for one batch."""
+        ...
+
+    def weight(self, batch: Batch) -> Tensor:
+        """How much this batch counts in a mean over batches (such as its annotated targets)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """One training of a system: what it reads, builds, minimises and hands on.
+
+    Args:
+        unit: what a sample is.
+        build: ``(config, specs) -> mien.parts.model.Model``; no specs in a self-supervised stage.
+        modalities: which inputs the stage reads, in any subset.
+        objective: ``(config, specs) -> Objective``; None takes the tasks' own losses.
+        supervised: whether the stage needs labels.
+        sampler: ``shuffled``, or ``balanced`` over the classes of the first task.
+        hands_on: prefixes of the network's state that the next stage starts from.
+    """
+
+    unit: Unit
+    build: Callable[[Any, Specs], nn.Module]
+    modalities: tuple[str, ...]
+    objective: Callable[[Any, Specs], Objective] | None = None
+    supervised: bool = True
+    sampler: str = "shuffled"
+    hands_on: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """Scores of one stretch of time.
+
+    ``scores`` holds per task one number a label; ``uncertainty`` per task one number in 0..1
+    (normalised entropy of a categorical answer); ``present`` says which modalities were there.
+    """
+
+    start: float
+    end: float
+    scores: Mapping[str, Mapping[str, float]]
+    uncertainty: Mapping[str, float] = field(default_factory=dict)
+    present: Mapping[str, bool] = field(default_factory=dict)
+
+    def top(self, task: str) -> str:
+        """The label with the highest score."""
+        scores = self.scores[task]
+        return max(scores, key=lambda label: scores[label])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Track:
+    """The windows of one person, one voice, or one whole clip."""
+
+    id: str
+    windows: Sequence[Window]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeline:
+    """What a run says about one source over time, and which run said it."""
+
+    source: str
+    tracks: Sequence[Track]
+    made_by: Mapping[str, str] = field(default_factory=dict)
+
+    def __iter__(self) -> Iterator[tuple[Track, Window]]:
+        for track in self.tracks:
+            for window in track.windows:
+                yield track, window
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {
+            "source": self.source,
+            "made_by": dict(self.made_by),
+            "tracks": [
+                {
+                    "id": track.id,
+                    "windows": [
+                        {
+                            "start": window.start,
+                            "end": window.end,
+                            "scores": {task: dict(s) for task, s in window.scores.items()},
+                            "uncertainty": dict(window.uncertainty),
+                            "present": dict(window.present),
+                        }
+                        for window in track.windows
+                    ],
+                }
+                for track in self.tracks
+            ],
+        }
