@@ -1,0 +1,33 @@
+"""Affect per frame, as the ABAW challenges annotate it: valence and arousal, and expressions."""
+
+from __future__ import annotations
+
+from mien.types import Problem, Resolution, TaskSpec
+
+ABAW_AFFECT = TaskSpec(
+    name="affect",
+    problem=Problem.REGRESSION,
+    resolution=Resolution.FRAME,
+    labels=("valence", "arousal"),
+    ranges=((-1.0, 1.0), (-1.0, 1.0)),
+    invalid=(-5.0,),
+)
+"""Aff-Wild2, valence (unpleasant to pleasant), arousal (calm to excited); -5 is not annotated."""
+
+ABAW_EXPRESSION = TaskSpec(
+    name="expression",
+    problem=Problem.ONE_OF_N,
+    resolution=Resolution.FRAME,
+    labels=(
+        "Neutral",
+        "Anger",
+        "Disgust",
+        "Fear",
+        "Happiness",
+        "Sadness",
+        "Surprise",
+        "Other",
+    ),
+    invalid=(-1.0,),
+)
+"""Aff-Wild2, 8 expressions, spelt as in the header of its annotation files; -1 is not annotated."""

@@ -1,0 +1,41 @@
+"""Emotion classes of the published corpora, in the order of their class indices."""
+
+from __future__ import annotations
+
+from mien.types import Problem, TaskSpec
+
+DFEW = TaskSpec(
+    name="emotion",
+    problem=Problem.ONE_OF_N,
+    labels=("happiness", "sadness", "neutral", "anger", "surprise", "disgust", "fear"),
+    invalid=(-1.0,),
+)
+"""DFEW, 7 classes. The corpus counts its labels from 1; class indices count from 0."""
+
+MAFW = TaskSpec(
+    name="emotion",
+    problem=Problem.ONE_OF_N,
+    labels=(
+        "anger",
+        "disgust",
+        "fear",
+        "happiness",
+        "neutral",
+        "sadness",
+        "surprise",
+        "contempt",
+        "anxiety",
+        "helplessness",
+        "disappointment",
+    ),
+    invalid=(-1.0,),
+)
+"""MAFW, 11 single classes, in the order of its label files (not alphabetical)."""
+
+RAVDESS = TaskSpec(
+    name="emotion",
+    problem=Problem.ONE_OF_N,
+    labels=("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised"),
+    invalid=(-1.0,),
+)
+"""RAVDESS speech, 8 classes, in the order of the codes 01 to 08 in its file names."""
