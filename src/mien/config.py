@@ -106,7 +106,7 @@ class RunConfig(Settings):
         for name in self.stage:
             if name not in self.stages:
                 raise ValueError(
-                    f"stage.{name} is set but {name!r} is not run: {did_you_mean(name, self.stages)}"
+                    f"stage.{name} is set but is not run: {did_you_mean(name, self.stages)}"
                 )
         return self
 
@@ -153,10 +153,11 @@ def resolve(
     layers: dict[str, Any] = read_yaml(Path(file)) if file else {}
     if layers.get("system", system.name) != system.name:
         raise ConfigError(
-            f"this file configures {layers['system']!r}, not {system.name!r}", where=str(file)
+            f"this file configures {layers['system']!r}, not {name!r}", where=str(file)
         )
     chosen, base = system.preset(preset or layers.get("preset"))
-    tree = merge({"stages": list(module.STAGES)}, copy.deepcopy(base))
+    base = {key: value for key, value in copy.deepcopy(base).items() if key != "about"}
+    tree = merge({"stages": list(module.STAGES)}, base)
     tree = merge(tree, layers)
     tree = merge(tree, dict(values or {}))
     shape = run_config_class(system)
@@ -166,7 +167,7 @@ def resolve(
     unknown = [stage for stage in tree["stages"] if stage not in module.STAGES]
     if unknown:
         raise ConfigError(
-            f"{system.name!r} has no stage {unknown[0]!r}: {did_you_mean(unknown[0], module.STAGES)}"
+            f"{name!r} has no stage {unknown[0]!r}: {did_you_mean(unknown[0], module.STAGES)}"
         )
     config = _validated(shape, tree, where=f"{system.name}, preset {chosen}")
     for stage in config.stages:
@@ -214,7 +215,9 @@ def _leaves(model: type[BaseModel], prefix: str = "") -> Iterable[str]:
 def _full_key(key: str, shape: type[RunConfig], stages: Mapping[str, Any]) -> str:
     """``lr`` becomes ``train.lr``; a key that fits nowhere is an error with a suggestion."""
     known = list(_leaves(shape))
-    special = [f"stage.{name}.{k}" for name in stages for k in known if k[:6] in ("model.", "train.")]
+    special = [
+        f"stage.{name}.{k}" for name in stages for k in known if k[:6] in ("model.", "train.")
+    ]
     for candidate in known + special:
         if key == candidate or key.startswith(candidate + "."):  # below it: an entry of a mapping
             return key
@@ -240,8 +243,10 @@ def _set(tree: dict[str, Any], word: str, shape: type[RunConfig], module: types.
 def _value(text: str) -> Any:
     """YAML's reading of a value, with 1e-4 a number as everyone expects."""
     try:
-        return float(text) if "e" in text.lower() and text.strip()[:1] in "0123456789.-+" else (
-            yaml.safe_load(text)
+        return (
+            float(text)
+            if "e" in text.lower() and text.strip()[:1] in "0123456789.-+"
+            else (yaml.safe_load(text))
         )
     except (ValueError, yaml.YAMLError):
         return text

@@ -160,6 +160,7 @@ class Sample:
     """One item before batching: arrays of this sample's own lengths.
 
     A modality that the sample lacks is left out of ``inputs``: its absence becomes a mask.
+    ``mask`` says of single positions (L) whether they are there; without it all of them are.
     ``targets`` of a categorical task hold class indices (-1: not annotated) or, for a soft
     label, one weight a class; those of other tasks one value a label (NaN: not annotated).
     """
@@ -169,6 +170,7 @@ class Sample:
     targets: dict[str, Array] = field(default_factory=dict)
     times: Array | None = None
     group: str = ""
+    mask: dict[str, Array] = field(default_factory=dict)
 
 
 _Self = TypeVar("_Self", bound="Batch | Output")

@@ -1,0 +1,205 @@
+"""Where a training step of CLAIP-Emo goes: towers, data, the rest; and against plain modules.
+
+Random weights of the real architectures; a sample is 16 frames of 224 x 224 and 10 s of sound.
+Everything is measured side by side in one run, and the ratios are what counts. On a GPU also clips
+a second, peak memory, and the share of the card's own measured bf16 matrix rate.
+
+    python benchmarks/profile_claip_emo.py [--preset vit-b16] [--batch 2] [--json FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mien import config, registry, tasks
+from mien.config import RunConfig
+from mien.parts import mixing, towers
+from mien.parts.model import Model
+from mien.run import optimizer
+from mien.types import Batch
+
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+SPEC = tasks.NAMED["dfew"]
+# Multiply-accumulates of one clip's forward pass: CLIP over 16 frames, HTSAT, temporal layer.
+MACS = {"vit-b32": 76.5e9, "vit-b16": 287e9, "vit-l14": 1302e9}
+
+
+def built(preset: str) -> tuple[Model, RunConfig]:
+    """The preset's model on the device, with random weights, and its settings."""
+    known = config.resolve("claip-emo", preset=preset)
+    values = {
+        name: dict(towers.KNOWN[getattr(known.model, name)].architecture) for name in ("vision", "audio")
+    }
+    settings = config.resolve("claip-emo", preset=preset, values={"model": values})
+    stage = registry.system("claip-emo").load().STAGES[settings.stages[-1]]
+    torch.manual_seed(0)
+    model = stage.build(settings.model, {SPEC.name: SPEC})
+    assert isinstance(model, Model)
+    return model.to(DEVICE).train(), settings
+
+
+def clips(size: int, rate: int) -> Batch:
+    """A batch as a loader gives it: bytes of 24 frames, samples of 10 s of sound."""
+    torch.manual_seed(1)
+    mask = {
+        "audio": torch.ones(size, 10 * rate, dtype=torch.bool),
+        "video": torch.ones(size, 24, dtype=torch.bool),
+    }
+    return Batch(
+        inputs={
+            "audio": torch.randn(size, 10 * rate) * 0.1,
+            "video": torch.randint(0, 256, (size, 24, 224, 224, 3), dtype=torch.uint8),
+        },
+        mask=mask,
+        present=torch.ones(size, 2, dtype=torch.bool),
+        targets={SPEC.name: torch.arange(size) % SPEC.width},
+        target_mask={SPEC.name: torch.ones(size, dtype=torch.bool)},
+        ids=[str(i) for i in range(size)],
+    )
+
+
+def seconds(work: Callable[[], Any], repeats: int) -> float:
+    """The best time of a piece of work, with the device finished."""
+    times = []
+    for _ in range(repeats):
+        _sync()
+        begin = time.perf_counter()
+        work()
+        _sync()
+        times.append(time.perf_counter() - begin)
+    return min(times)
+
+
+def _sync() -> None:
+    if DEVICE.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def matrix_rate() -> float:
+    """Operations a second of a large bf16 matrix product (fp32 on a CPU)."""
+    size = 8192 if DEVICE.type == "cuda" else 2048
+    dtype = torch.bfloat16 if DEVICE.type == "cuda" else torch.float32
+    a, b = (torch.randn(size, size, device=DEVICE, dtype=dtype) for _ in range(2))
+    torch.mm(a, b)
+    return 2 * size**3 / seconds(lambda: torch.mm(a, b), 10)
+
+
+class Plain(nn.Module):
+    """The same modules called one after the other, as one would write it by hand."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__()
+        self.encoders, self.temporal = model.network.encoders, model.network.temporal
+        self.heads = model.network.heads
+
+    def forward(self, video: Tensor, audio: Tensor) -> Tensor:
+        """Pixels (B, 3, T, H, W) and log-mels (B, 1, time, 64) to logits (B, C)."""
+        frames = video.transpose(1, 2).flatten(0, 1)
+        seen = self.encoders["video"].base(pixel_values=frames).pooler_output
+        seen = seen.view(len(video), video.shape[2], -1)
+        longer = torch.zeros(len(audio), 1, dtype=torch.bool, device=audio.device)
+        heard = self.encoders["audio"].base(audio, is_longer=longer).pooler_output
+        seen = self.temporal["video"](seen, None)
+        logits: Tensor = self.heads[SPEC.name](torch.cat([heard, seen], 1))
+        return logits
+
+
+def profile(preset: str, size: int, repeats: int) -> dict[str, Any]:
+    """One preset's step in pieces, beside the plain one."""
+    model, settings = built(preset)
+    train = settings.train
+    objective = tasks.objective({SPEC.name: SPEC}, label_smoothing=train.label_smoothing)
+    adam = optimizer.build(model, train)
+    batch = clips(size, settings.model.audio_source_rate)  # type: ignore[attr-defined]
+    autocast = torch.autocast(DEVICE.type, torch.bfloat16)
+    moved = batch.to(DEVICE)
+    ready, mask = model.front_end(moved.inputs, moved.mask)
+    ready = {name: tensor.detach() for name, tensor in ready.items()}
+
+    def network() -> Tensor:
+        with autocast:
+            output = model.network(**ready, mask=mask, present=moved.present)
+        loss: Tensor = objective(output.map(Tensor.float), moved)["loss"]
+        return loss
+
+    def step() -> None:
+        here = batch.to(DEVICE)
+        mixture = mixing.draw(
+            present=here.present, modalities=here.modalities, mixup=train.mixup, cutmix=train.cutmix
+        )
+        if mixture is not None:
+            here.targets[SPEC.name], here.target_mask[SPEC.name] = mixture.targets(
+                here.targets[SPEC.name],
+                here.target_mask[SPEC.name],
+                classes=SPEC.width,
+                categorical=True,
+            )
+        with autocast:
+            output = model(here, mixture)
+        objective(output.map(Tensor.float), here)["loss"].backward()
+        adam.step()
+        adam.zero_grad()
+
+    plain = Plain(model)
+
+    def plain_step() -> None:
+        with autocast:
+            logits = plain(**ready)
+        nn.functional.cross_entropy(
+            logits.float(), moved.targets[SPEC.name], label_smoothing=train.label_smoothing
+        ).backward()
+        adam.step()
+        adam.zero_grad()
+
+    if DEVICE.type == "cuda":
+        step()
+        torch.cuda.reset_peak_memory_stats()
+    whole = seconds(step, repeats)
+    peak = torch.cuda.max_memory_allocated() / 2**30 if DEVICE.type == "cuda" else None
+    found = {
+        "preset": preset,
+        "batch": size,
+        "step_s": whole,
+        "front_end_s": seconds(lambda: model.front_end(moved.inputs, moved.mask), repeats),
+        "towers_and_head_s": seconds(lambda: network().backward(), repeats),
+        "plain_step_s": seconds(plain_step, repeats),
+        "clips_per_second": size / whole,
+        "peak_gib": peak,
+        # Forward, backward through activations: frozen weights need no gradient of their own.
+        "operations_per_second": size * MACS[preset] * 2 * 2 / whole,
+    }
+    found["optimizer_mixing_transfer_s"] = whole - found["front_end_s"] - found["towers_and_head_s"]
+    return found
+
+
+def main() -> None:
+    """Profile and print."""
+    words = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    words.add_argument("--preset", action="append", choices=sorted(MACS))
+    words.add_argument("--batch", type=int, default=32 if DEVICE.type == "cuda" else 2)
+    words.add_argument("--repeats", type=int, default=5 if DEVICE.type == "cuda" else 1)
+    words.add_argument("--json", type=Path, help="also write the figures here")
+    given = words.parse_args()
+    rate = matrix_rate()
+    rows = []
+    for preset in given.preset or ["vit-b16", "vit-l14"]:
+        row = profile(preset, given.batch, given.repeats)
+        row["share_of_matrix_rate"] = row["operations_per_second"] / rate
+        row["plain_over_ours"] = row["plain_step_s"] / row["step_s"]
+        rows.append(row)
+        print(json.dumps(row, indent=2))
+    body = {"device": str(DEVICE), "threads": torch.get_num_threads(), "matrix_rate": rate}
+    if given.json:
+        given.json.write_text(json.dumps(body | {"rows": rows}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,281 @@
+"""The verbs in the shell. Each function only parses its words and calls its namesake."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mien.errors import MienError
+
+USE = (
+    "Emotion labels are guesses about people, made by models that are often wrong and learned "
+    "from acted or annotated clips. Do not use them to decide about anyone. In the EU, inferring "
+    "emotions at work and in education is prohibited (AI Act, article 5), save for medical or "
+    "safety reasons."
+)
+
+app = typer.Typer(
+    name="mien",
+    help="Seven published systems for multimodal emotion recognition: train, evaluate, predict.\n\n"
+    "New here? [bold]mien demo[/bold] shows the whole story offline in under a minute.",
+    epilog=USE,
+    rich_markup_mode="rich",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+data_app = typer.Typer(help="Look at data before training on it.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+SystemName = Annotated[str, typer.Argument(help="A system, as in [bold]mien systems[/bold].")]
+ManifestPath = Annotated[
+    Path, typer.Option("--data", help="Manifest: JSONL, CSV or Parquet, one row a clip.")
+]
+Words = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[KEY=VALUE]...", help="Settings, such as lr=1e-4 or model.rank=4."),
+]
+Out = Annotated[Path, typer.Option("--out", help="Run folder to make, or to go on with.")]
+Preset = Annotated[str | None, typer.Option("--preset", help="Named settings of the system.")]
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML laid over the preset.")]
+Seeds = Annotated[str | None, typer.Option("--seeds", help="One run each, such as 0,1,2.")]
+Init = Annotated[Path | None, typer.Option("--init", help="A run to start from.")]
+SelfContained = Annotated[
+    bool, typer.Option("--self-contained", help="Store every tower in the run, however large.")
+]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(version("mien"))
+        raise typer.Exit
+
+
+@app.callback()
+def _mien(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    del version
+
+
+def _print(value: Any, as_json: bool, text: str) -> None:
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False) if as_json else text)
+
+
+@app.command()
+def systems(
+    name: Annotated[str | None, typer.Argument(help="Show one system's card and presets.")] = None,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Build each preset without weights and count it.")
+    ] = False,
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Print the JSON schema of a system's settings.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """List the systems, their papers and presets. Needs no torch unless measuring."""
+    from mien import registry
+
+    if schema:
+        from mien import config
+
+        typer.echo(json.dumps(config.schema(name or next(iter(registry.systems()))), indent=2))
+        return
+    chosen = [registry.system(name)] if name else list(registry.systems().values())
+    if measure:
+        from mien.run.measure import measure_all, table
+
+        found = measure_all(chosen)
+        _print([item.to_dict() for item in found], as_json, table(found))
+        return
+    from mien.run import cards
+
+    _print(
+        [cards.as_dict(system) for system in chosen],
+        as_json,
+        cards.page(chosen[0]) if name else cards.listing(chosen),
+    )
+
+
+@app.command()
+def train(
+    system: SystemName,
+    data: ManifestPath,
+    out: Out,
+    words: Words = None,
+    preset: Preset = None,
+    stage: Annotated[str | None, typer.Option("--stage", help="Run one stage alone.")] = None,
+    folds: Annotated[
+        bool, typer.Option("--folds", help="One run a fold (data.folds=5 makes grouped ones).")
+    ] = False,
+    seeds: Seeds = None,
+    config: ConfigFile = None,
+    init: Init = None,
+    self_contained: SelfContained = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train a system on your data. Interrupted? The same command goes on where it stopped.
+
+    [dim]mien train claip-emo --preset features --data clips.jsonl --out runs/first lr=1e-3[/dim]
+    """
+    from mien.run.score import table
+    from mien.run.train import train as run
+
+    metrics = run(
+        system,
+        data=data,
+        out=out,
+        preset=preset,
+        stage=stage,
+        folds=folds,
+        seeds=_numbers(seeds),
+        config=config,
+        overrides=words or (),
+        init=init,
+        self_contained=self_contained,
+        quiet=quiet or as_json,
+    )
+    _print(metrics, as_json, table(metrics))
+
+
+@app.command()
+def pretrain(
+    system: SystemName,
+    data: ManifestPath,
+    out: Out,
+    words: Words = None,
+    preset: Preset = None,
+    config: ConfigFile = None,
+    init: Init = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Run a system's self-supervised stages, which need no labels."""
+    from mien.run.train import train as run
+
+    metrics = run(
+        system,
+        data=data,
+        out=out,
+        preset=preset,
+        only=lambda stage: not stage.supervised,
+        config=config,
+        overrides=words or (),
+        init=init,
+        quiet=quiet or as_json,
+    )
+    _print(metrics, as_json, f"{out} is ready: mien train {system} --init {out} ...")
+
+
+@app.command()
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Manifest to score (default: the run's own test).")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Also write the JSON here.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Score a run: accuracy, recalls, calibration, with intervals over clips and over groups."""
+    from mien.run.score import evaluate as score
+    from mien.run.score import table
+
+    metrics = score(run, data=data, out=out)
+    _print(metrics, as_json, table(metrics))
+
+
+@app.command()
+def predict(
+    paths: Annotated[list[Path], typer.Argument(help="Manifests with feature files.")],
+    run: Annotated[Path, typer.Option("--run", help="A finished run.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write one timeline a line (JSONL) here.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Say what a run sees and hears in each clip, and how sure it is."""
+    from mien.run.load import load
+    from mien.run.say import lines, write
+
+    loaded = load(run)
+    timelines = [timeline for path in paths for timeline in loaded.predict(path)]
+    if out is not None:
+        write(out, timelines)
+    _print([timeline.to_dict() for timeline in timelines], as_json, lines(timelines, loaded.specs))
+
+
+@data_app.command()
+def check(
+    manifest: Annotated[Path, typer.Argument(help="Manifest: JSONL, CSV or Parquet.")],
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
+    """Find missing and broken files, label typos, imbalance, and leaks between parts.
+
+    Exits with 1 where something is wrong.
+    """
+    from mien.run.check import inspect
+
+    report, text = inspect(manifest, config)
+    _print(report.to_dict(), as_json, text)
+    if report.errors:
+        raise typer.Exit(1)
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Say what this machine can do, and what to install for the rest."""
+    from mien.run.doctor import examine, page
+
+    found = examine()
+    _print(found, as_json, page(found))
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="Where to leave corpus and run.")] = Path(
+        "mien-demo"
+    ),
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make a small corpus of feature vectors, train on it, score held-out speakers, predict."""
+    from mien.run.demo import demo as run
+    from mien.run.score import table
+
+    metrics, said = run(out, quiet=quiet or as_json)
+    _print(metrics, as_json, f"{table(metrics)}\n\n{said}")
+
+
+def _numbers(text: str | None) -> list[int] | None:
+    if text is None:
+        return None
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise MienError(f"{text!r} is not a list of seeds", fix="--seeds 0,1,2") from None
+
+
+def main() -> None:
+    """Entry point: errors that we raise on purpose are a message, not a traceback."""
+    try:
+        app()
+    except MienError as error:
+        typer.secho(f"error: {error}", err=True, fg="red" if sys.stderr.isatty() else None)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

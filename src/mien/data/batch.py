@@ -1,0 +1,284 @@
+"""From rows to samples, read when they are asked for.
+
+Shapes: L positions, U utterances, C labels of a task, D width of a feature.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+from numpy.typing import NDArray
+from torch.utils.data import Dataset
+
+from mien.data import features, targets, tracks
+from mien.data.collate import collate
+from mien.data.manifest import Manifest
+from mien.data.order import BatchOrder
+from mien.data.places import Place
+from mien.data.rows import Row, Track
+from mien.errors import DataError, did_you_mean
+from mien.types import Resolution, Sample, Specs, TaskSpec, Unit
+
+__all__ = ["BatchOrder", "RowDataset", "collate"]
+
+Array = NDArray[np.generic]
+
+TEXT = "text"
+
+
+class RowDataset(Dataset[Sample]):
+    """Rows of a manifest as samples, read when they are asked for.
+
+    Where the unit is the dialogue, its rows in the order of their turns make one sample: each
+    utterance is one position, and one that lacks a feature is masked there. Else a row is one.
+
+    Args:
+        rows: what to read.
+        manifest: where the rows come from.
+        modalities: modality of the model -> feature of the rows. ``text`` means what is said, as
+            its UTF-8 bytes, unless rows have a feature of this name.
+        specs: tasks whose labels become targets.
+        unit: what a sample is.
+    """
+
+    def __init__(
+        self,
+        rows: Sequence[Row],
+        manifest: Manifest,
+        modalities: Mapping[str, str],
+        specs: Specs,
+        unit: Unit,
+    ) -> None:
+        self.modalities, self.specs, self.unit = dict(modalities), dict(specs), unit
+        self.place: Place = manifest.place
+        self._where = str(manifest.path)
+        known = {name for row in manifest.rows for name in row.features}
+        self._spoken = TEXT not in known
+        self._check_names(known)
+        self.items = _dialogues(rows) if unit is Unit.DIALOGUE else [[row] for row in rows]
+        self._check_rows()
+        self._labelled = any(name in row.labels for row in rows for name in specs)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> Sample:
+        rows = self.items[index]  # an IndexError ends an iteration
+        if self.unit is Unit.DIALOGUE:
+            inputs, mask = self._utterances(rows)
+            starts = [np.nan if row.start is None else row.start for row in rows]
+            return Sample(
+                id=str(rows[0].dialogue),
+                inputs=inputs,
+                mask=mask,
+                targets=self.targets(index),
+                times=None if np.isnan(starts).any() else np.array(starts),
+                group=rows[0].source or str(rows[0].dialogue),
+            )
+        (row,) = rows
+        inputs = {name: self._array(row, name) for name in self.modalities if self._has(row, name)}
+        made = self.targets(index)
+        return Sample(
+            id=row.id,
+            inputs={name: array for name, array in inputs.items() if len(array)},
+            targets=made,
+            times=self._times(row, inputs, made),
+            group=row.speaker or row.source or row.dialogue or "",
+        )
+
+    def targets(self, index: int) -> dict[str, Array]:
+        """The targets of one sample by task; no feature is read. Empty if no row has any label.
+
+        A task without a label in this sample has targets that say "not annotated".
+        """
+        if not self._labelled:
+            return {}
+        rows = self.items[index]
+        if self.unit is Unit.DIALOGUE:
+            return {name: self._of_dialogue(rows, spec) for name, spec in self.specs.items()}
+        (row,) = rows
+        with _blamed(row):
+            return self._of_row(row)
+
+    def _of_row(self, row: Row) -> dict[str, Array]:
+        frames = [spec for spec in self.specs.values() if spec.resolution is Resolution.FRAME]
+        made = self._of_frames(row, frames) if frames else {}
+        for name, spec in self.specs.items():
+            if name not in made:
+                made[name] = targets.of_clip(row.labels.get(name), spec)
+        return {name: made[name] for name in self.specs}
+
+    # -- what there is to read -----------------------------------------------------------------
+
+    def _check_names(self, known: set[str]) -> None:
+        for modality, name in self.modalities.items():
+            if name not in known | {TEXT}:
+                raise DataError(
+                    f"no row has a feature {name!r} for {modality!r}: {did_you_mean(name, known)}",
+                    where=self._where,
+                )
+
+    def _check_rows(self) -> None:
+        """Every sample has something to read: a model cannot answer to nothing."""
+        empty = [
+            rows[0]
+            for rows in self.items
+            if not any(self._has(row, name) for row in rows for name in self.modalities)
+        ]
+        if not empty:
+            return
+        wanted = ", ".join(sorted(set(self.modalities.values())))
+        names = ", ".join(repr(row.id) for row in empty[:5]) + ", ..." * (len(empty) > 5)
+        media = next((row for row in empty if row.video or row.audio), None)
+        raise DataError(
+            f"{len(empty)} rows have only media, and features are needed: {wanted}"
+            if media
+            else f"{len(empty)} rows have none of the inputs: {wanted}",
+            where=f"{self._where}, rows {names}",
+            fix='extract features first and name them: "features": {"NAME": "x.npy"}'
+            if media
+            else "give them features, or leave them out",
+        )
+
+    def _has(self, row: Row, modality: str) -> bool:
+        name = self.modalities[modality]
+        return bool(row.text) if name == TEXT and self._spoken else name in row.features
+
+    def _array(self, row: Row, modality: str) -> Array:
+        name = self.modalities[modality]
+        if name == TEXT and self._spoken:
+            return np.frombuffer((row.text or "").encode(), dtype=np.uint8).astype(np.int64)
+        place = row.place or self.place
+        return features.sequence(features.load(row.features[name], place, row=row.id))
+
+    # -- dialogues -----------------------------------------------------------------------------
+
+    def _utterances(self, rows: Sequence[Row]) -> tuple[dict[str, Array], dict[str, Array]]:
+        """Features (U, D) of a whole dialogue, and which utterances (U) have them."""
+        inputs: dict[str, Array] = {}
+        mask: dict[str, Array] = {}
+        for name in self.modalities:
+            found = [self._vector(row, name) if self._has(row, name) else None for row in rows]
+            vectors = [vector for vector in found if vector is not None]
+            if not vectors:
+                continue
+            sizes = {vector.shape for vector in vectors}
+            if len(sizes) > 1:
+                raise DataError(
+                    f"feature {name!r} has the shapes {sorted(sizes)} in one dialogue",
+                    where=f"dialogue {rows[0].dialogue!r}",
+                )
+            stack = np.zeros((len(rows), *sizes.pop()), dtype=np.result_type(*vectors))
+            mask[name] = np.array([vector is not None for vector in found])
+            stack[mask[name]] = vectors
+            inputs[name] = stack
+        return inputs, mask
+
+    def _vector(self, row: Row, modality: str) -> Array | None:
+        array = self._array(row, modality)
+        if len(array) == 0:
+            return None
+        if array.ndim != 2 or len(array) != 1:
+            raise DataError(
+                f"a dialogue takes one vector an utterance, {modality!r} has shape {array.shape}",
+                where=f"row {row.id!r}",
+                fix="mien data features extracts one vector an utterance",
+            )
+        return np.asarray(array[0])
+
+    def _of_dialogue(self, rows: Sequence[Row], spec: TaskSpec) -> Array:
+        made = []
+        for row in rows:
+            with _blamed(row):
+                made.append(targets.of_clip(row.labels.get(spec.name), spec))
+        return targets.stacked(made, spec)  # (U), (U, C)
+
+    # -- frames --------------------------------------------------------------------------------
+
+    def _of_frames(self, row: Row, specs: Sequence[TaskSpec]) -> dict[str, Array]:
+        """Targets (L) or (L, C) at the positions of the inputs."""
+        lengths = self._lengths(row)
+        made: dict[str, Array] = {}
+        for spec in specs:
+            if spec.name in row.labels:
+                made[spec.name] = self._frames(row, spec, lengths)
+        length = max((len(array) for array in made.values()), default=max(lengths, default=1))
+        unlabelled = [spec for spec in specs if spec.name not in made]
+        return made | {spec.name: targets.unknown(spec, length) for spec in unlabelled}
+
+    def _frames(self, row: Row, spec: TaskSpec, lengths: Sequence[int]) -> Array:
+        label = row.labels[spec.name]
+        fps = row.fps
+        if isinstance(label, Track):
+            values = tracks.load(label, row.place or self.place, spec, row=row.id)
+            fps = label.fps
+        elif isinstance(label, list):
+            values = label
+        else:
+            raise DataError(
+                f"task {spec.name!r} asks for a label a frame, not {label!r}",
+                fix='"path" of a track, or a list with one label a position',
+            )
+        found = targets.of_frames(values, spec)
+        at = tracks.positions(len(found), track_fps=fps, fps=row.fps, lengths=lengths)
+        rest = targets.unknown(spec, 1)
+        if found.ndim > rest.ndim:  # soft classes
+            rest = np.full((1, spec.width), np.nan, dtype=found.dtype)
+        return np.concatenate([found, rest])[at]
+
+    def _lengths(self, row: Row) -> list[int]:
+        """How many positions each input has; waveforms and texts count none."""
+        lengths = []
+        for name in self.modalities.values():
+            if name in row.features:
+                size = features.shape(row.features[name], row.place or self.place, row=row.id)
+                lengths += [size[0]] if len(size) > 1 else []
+        return lengths
+
+    def _times(
+        self, row: Row, inputs: Mapping[str, Array], made: Mapping[str, Array]
+    ) -> Array | None:
+        """Seconds from the row's start, of labelled positions or of the longest input."""
+        frames = [
+            len(made[name])
+            for name, spec in self.specs.items()
+            if spec.resolution is Resolution.FRAME and name in made
+        ]
+        lengths = frames or [len(array) for array in inputs.values() if array.ndim > 1]
+        if row.fps is None or max(lengths, default=0) < 2:
+            return None
+        return np.arange(max(lengths)) / row.fps
+
+
+@contextmanager
+def _blamed(row: Row) -> Iterator[None]:
+    """Within: an error that names no place yet names the row."""
+    try:
+        yield
+    except DataError as error:
+        where = error.where or f"row {row.id!r}"
+        raise DataError(error.what, where=where, fix=error.fix) from error
+
+
+def _dialogues(rows: Sequence[Row]) -> list[list[Row]]:
+    """The rows of each dialogue in the order of their turns."""
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        if row.dialogue is None:
+            raise DataError(
+                "a sample is a whole dialogue, and this row belongs to none",
+                where=f"row {row.id!r}",
+                fix='"dialogue": "NAME", "turn": 0 on every row',
+            )
+        found.setdefault(row.dialogue, []).append(row)
+    for name, members in found.items():
+        turns = [row.turn for row in members if row.turn is not None]
+        if turns and (len(turns) < len(members) or len(set(turns)) < len(turns)):
+            raise DataError(
+                "turns of a dialogue are given for every row, each once",
+                where=f"dialogue {name!r}",
+            )
+        members.sort(key=lambda row: row.turn or 0)  # without turns: in the order of the file
+    return list(found.values())

@@ -1,0 +1,145 @@
+"""Which rows hold the same recording, found by content.
+
+Files are told apart by size, then by both ends, and only then by all of their bytes, so that most
+of a corpus is never read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from mien.data import features
+from mien.data.places import Place
+from mien.data.rows import FeatureRef, Inline, Row
+from mien.errors import DataError
+
+_END = 1 << 16  # bytes looked at on either side of a file
+
+
+def keys(rows: Sequence[Row], place: Place | None = None) -> list[str | None]:
+    """The content of each row as a short text, equal where rows hold the same.
+
+    Rows are the same when all of their media (with start, end and the face that is meant) and all
+    of their features are. A row without any, with a file missing, or whose features are all
+    constant (zeros for "no face found") has no key. Texts alone make no duplicate: people say
+    "yes" in many recordings.
+
+    Args:
+        rows: rows to compare.
+        place: where paths start for rows that were not read from a file; without it only
+            values within the rows are compared.
+    """
+    named = {_path(name, row, place) for row in rows for name in _files(row)}
+    tokens = _tokens(sorted(path for path in named if path is not None))
+    return [_key(row, place, tokens) for row in rows]
+
+
+def _files(row: Row) -> list[str]:
+    refs = [ref for ref in row.features.values() if isinstance(ref, str) and "::" not in ref]
+    return [name for name in (row.video, row.audio, *refs) if name]
+
+
+def _path(name: str, row: Row, place: Place | None) -> Path | None:
+    where = row.place or place
+    try:
+        return where.find(name) if where is not None else None
+    except DataError:
+        return None
+
+
+def _key(row: Row, place: Place | None, tokens: dict[Path, str]) -> str | None:
+    parts: list[str] = []
+    for kind, name in (("video", row.video), ("audio", row.audio)):
+        if name:
+            path = _path(name, row, place)
+            token = tokens.get(path) if path is not None else None
+            if token is None:
+                return None
+            parts.append(f"{kind} {token} {row.start} {row.end} {row.person} {row.box}")
+    constant = not parts
+    for name, ref in sorted(row.features.items()):
+        token = _feature(ref, row, place, tokens)
+        if token is None:
+            return None
+        constant = constant and token == "constant"
+        parts.append(f"{name} {token}")
+    return None if constant else _digest("\n".join(parts).encode())
+
+
+def _feature(ref: FeatureRef, row: Row, place: Place | None, tokens: dict[Path, str]) -> str | None:
+    """What stands for a feature's content; None where it cannot be read."""
+    where = row.place or place
+    if isinstance(ref, Inline):
+        same = bool((ref.values == ref.values.flat[0]).all())
+        return "constant" if same else _digest(ref.values.tobytes())
+    if where is None:
+        return None
+    if "::" not in ref:
+        path = _path(ref, row, place)
+        return tokens.get(path) if path is not None else None
+    try:
+        array = features.load(ref, where)
+    except DataError:
+        return None
+    same = not array.size or bool((array == array.flat[0]).all())
+    return "constant" if same else _digest(array.tobytes())
+
+
+# -- files -----------------------------------------------------------------------------------------
+
+
+def _tokens(paths: Iterable[Path]) -> dict[Path, str]:
+    """A token for each file or folder that is there; equal where the content is."""
+    tokens: dict[Path, str] = {}
+    alike: list[tuple[Path, tuple[str, ...]]] = []
+    for path in paths:
+        if path.is_dir():
+            tokens[path] = _folder(path)
+        elif path.is_file():
+            alike.append((path, (str(path.stat().st_size),)))
+    for look in (_both_ends, _all_bytes):
+        many = Counter(known for _, known in alike)
+        # What nothing else is like needs no closer look: its own name will do.
+        tokens |= {path: f"only {path}" for path, known in alike if many[known] == 1}
+        alike = [(path, (*known, look(path))) for path, known in alike if many[known] > 1]
+    return tokens | {path: "constant" if _constant(path) else " ".join(k) for path, k in alike}
+
+
+def _both_ends(path: Path) -> str:
+    with path.open("rb") as file:
+        start = file.read(_END)
+        file.seek(max(0, path.stat().st_size - _END))
+        return _digest(start + file.read(_END))
+
+
+def _all_bytes(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, _new).hexdigest()
+
+
+def _constant(path: Path) -> bool:
+    if path.suffix.lower() != ".npy":
+        return False
+    try:
+        array = features.load(path.name, path.parent)
+    except DataError:
+        return False
+    return not array.size or bool((array == array.flat[0]).all())
+
+
+def _folder(path: Path) -> str:
+    """A folder of frames: the names and sizes of all, the bytes of the first."""
+    files = sorted(file for file in path.iterdir() if file.is_file())
+    listing = "\n".join(f"{file.name} {file.stat().st_size}" for file in files)
+    first = _all_bytes(files[0]) if files else ""
+    return _digest(f"{listing}\n{first}".encode())
+
+
+def _digest(data: bytes) -> str:
+    return _new(data).hexdigest()
+
+
+_new: Callable[..., hashlib._Hash] = hashlib.sha256

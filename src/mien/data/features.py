@@ -1,0 +1,177 @@
+"""Arrays that a manifest names: ``.npy``, one key of a safetensors file, or numbers in the row.
+
+Files come from anywhere, so nothing is unpickled, and what a header announces is compared with the
+file before a byte is read or memory taken.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+
+from mien.data.places import Place
+from mien.data.rows import FeatureRef, Inline
+from mien.errors import DataError, did_you_mean
+
+Array = NDArray[np.generic]
+
+WAVEFORM = 8000
+"""A list of floats this long (half a second at 16 kHz) is a waveform; a shorter one a vector."""
+
+_NUMBERS = "biuf"  # kinds of numpy: truth values, integers, unsigned integers, floats
+_HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
+
+
+def load(ref: FeatureRef, root: Path | Place, *, row: str = "", finite: bool = True) -> Array:
+    """The values of a feature: not copied where a file can be mapped, and read-only.
+
+    Args:
+        ref: ``x.npy``, ``x.safetensors::key``, or values.
+        root: folder that a path starts from and may not leave.
+        row: id, to be named in errors.
+        finite: refuse values that are not (tracks use NaN for what is not annotated).
+
+    Returns:
+        At least one axis, of numbers. The first axis may be empty: nothing was found.
+
+    Raises:
+        DataError: a file that is missing, broken, not numbers, or not within the root.
+    """
+    if isinstance(ref, Inline):
+        return ref.values
+    with _blamed(ref, row):
+        path, key = _file(ref, root)
+        array = _npy(path) if key is None else _tensor(path, key)
+        if array.ndim == 0 or 0 in array.shape[1:]:
+            raise DataError(f"an array of the shape {array.shape} holds no positions")
+        if finite and array.dtype.kind == "f" and not np.isfinite(array).all():
+            bad = np.argwhere(~np.isfinite(array))
+            raise DataError(
+                f"{len(bad)} values are not finite, the first at {bad[0].tolist()}",
+                fix="leave the feature out of rows that lack it: absence is masked, NaN is not",
+            )
+    return array
+
+
+def shape(ref: FeatureRef, root: Path | Place, *, row: str = "") -> tuple[int, ...]:
+    """The shape of a feature, from its header."""
+    if isinstance(ref, Inline):
+        return ref.values.shape
+    with _blamed(ref, row):
+        path, key = _file(ref, root)
+        found = _npy(path).shape if key is None else _slice(path, key).get_shape()
+    return tuple(int(n) for n in found)
+
+
+def sequence(array: Array) -> Array:
+    """An array with its positions first: a vector (D) becomes one position, (1, D).
+
+    A single axis of integers (bytes of a text, samples of a sound) and one of 8,000 floats or more
+    (a waveform) are positions already.
+    """
+    if array.ndim == 1 and array.dtype.kind == "f" and len(array) < WAVEFORM:
+        return array[None]
+    return array
+
+
+@contextmanager
+def _blamed(ref: str, row: str) -> Iterator[None]:
+    """Within: every error names the row and the file."""
+    try:
+        yield
+    except DataError as error:
+        where = f"row {row!r}, {ref}" if row else ref
+        raise DataError(error.what, where=where, fix=error.fix) from error
+
+
+def _file(ref: str, root: Path | Place) -> tuple[Path, str | None]:
+    name, mark, key = ref.partition("::")
+    place = root if isinstance(root, Place) else Place(root.absolute(), root.absolute())
+    path = place.find(name)
+    wanted = ".safetensors" if mark else ".npy"
+    if path.suffix.lower() != wanted:
+        fix = f"name what to read: {name}::KEY" if path.suffix == ".safetensors" else None
+        raise DataError("a feature is X.npy or X.safetensors::KEY; nothing else is opened", fix=fix)
+    if not path.is_file():  # also a pipe, which would wait for ever
+        raise DataError("there is no such file", fix="mien data check names all that are missing")
+    return path, key if mark else None
+
+
+# -- npy -------------------------------------------------------------------------------------------
+
+
+def _npy(path: Path) -> Array:
+    try:
+        with path.open("rb") as file:
+            version = np.lib.format.read_magic(file)
+            if version not in _HEADERS:
+                raise DataError(f"npy files of version {version} hold no plain numbers")
+            size, fortran, dtype = _HEADERS[version](file)
+            start = file.tell()
+    except (OSError, ValueError, EOFError, SyntaxError, RecursionError, MemoryError) as error:
+        raise DataError(f"this is not an npy file: {_first_line(error)}") from error
+    if dtype.kind not in _NUMBERS:
+        raise DataError(f"an array of {dtype} holds something else than numbers")
+    if any(n < 0 for n in size):
+        raise DataError(f"an array cannot have the shape {size}")
+    there = path.stat().st_size - start
+    announced = math.prod(size) * dtype.itemsize  # Python's integers do not overflow
+    if there != announced:
+        raise DataError(f"the header announces {announced:,} bytes, the file holds {there:,}")
+    if not announced:
+        return np.zeros(size, dtype)
+    order: Any = "F" if fortran else "C"
+    return np.memmap(path, dtype=dtype, mode="r", offset=start, shape=size, order=order)
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).partition("\n")[0] or type(error).__name__
+
+
+# -- safetensors -----------------------------------------------------------------------------------
+
+
+def _tensor(path: Path, key: str) -> Array:
+    _slice(path, key)
+    try:
+        array: Array = _opened(path).get_tensor(key)
+    except (SafetensorError, TypeError, ValueError, KeyError) as error:
+        raise DataError(f"{key!r} cannot be read: {_first_line(error)}") from error
+    if array.dtype.kind not in _NUMBERS:
+        raise DataError(f"an array of {array.dtype} holds something else than plain numbers")
+    return array
+
+
+def _slice(path: Path, key: str) -> Any:
+    file = _opened(path)
+    try:
+        return file.get_slice(key)
+    except (SafetensorError, TypeError, ValueError) as error:
+        hint = did_you_mean(key, file.keys())
+        raise DataError(f"there is no {key!r} in this file: {hint}") from error
+
+
+def _opened(path: Path) -> Any:
+    try:
+        facts = path.stat()
+        return _open(str(path), facts.st_mtime_ns, facts.st_size)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise DataError(f"this is not a safetensors file: {_first_line(error)}") from error
+
+
+@lru_cache(maxsize=16)
+def _open(path: str, changed: int, size: int) -> Any:
+    """An open file. Rows often share one, and its header may name thousands of tensors."""
+    del changed, size  # part of the key: a file that was written anew is opened anew
+    return safe_open(path, framework="numpy")

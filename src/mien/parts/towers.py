@@ -1,0 +1,378 @@
+"""Pretrained towers: where they come from, how they are checked, and what a run keeps of them.
+
+A tower is opened from a :class:`TowerSource`: a name on the hub or a local folder, or the values
+of a configuration for random weights. What a run needs to open the same towers again is written
+by :func:`store` and used by :func:`using`; :func:`blueprint` builds architectures without weights.
+
+Shapes: B clips, T frames, L tokens, D the tower's width, F mel bins.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from mien.errors import ConfigError, TowerError, did_you_mean
+from mien.parts import hub, keys
+from mien.parts.adapters import is_adapter
+from mien.parts.encoders import KINDS, ClapAudio, ClipVision, Tower
+from mien.parts.hub import TowerSource
+
+__all__ = [
+    "KINDS",
+    "KNOWN",
+    "SMALL",
+    "ClapAudio",
+    "ClipVision",
+    "Known",
+    "Tower",
+    "TowerSource",
+    "blueprint",
+    "clap_audio",
+    "clip_vision",
+    "fingerprint",
+    "load_tower",
+    "of",
+    "open_tower",
+    "save_tower",
+    "store",
+    "using",
+]
+
+_SHELVES = "towers"  # folder of a run
+
+SMALL = 50_000_000
+"""Bytes under which a run keeps a tower whole, wherever it came from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A tower on the hub that presets name.
+
+    Args:
+        revision: the commit that is meant where a name is given without one.
+        licence: of the weights.
+        architecture: what differs from transformers' defaults; enough to build it without weights.
+    """
+
+    revision: str
+    licence: str
+    architecture: Mapping[str, Any]
+
+
+KNOWN: Mapping[str, Known] = {
+    "openai/clip-vit-base-patch32": Known(
+        "3d74acf9a28c67741b2f4f2ea7635f0aaf6f0268", "MIT", {"patch_size": 32}
+    ),
+    "openai/clip-vit-base-patch16": Known(
+        "57c216476eefef5ab752ec549e440a49ae4ae5f3", "MIT", {"patch_size": 16}
+    ),
+    "openai/clip-vit-large-patch14": Known(
+        "32bd64288804d66eefd0ccbe215aa642df71cc41",
+        "MIT",
+        {
+            "patch_size": 14,
+            "hidden_size": 1024,
+            "num_hidden_layers": 24,
+            "num_attention_heads": 16,
+            "intermediate_size": 4096,
+        },
+    ),
+    "laion/clap-htsat-fused": Known(
+        "cca9e288ab447cee67d9ada1f85ddb46500f1401", "Apache-2.0", {"enable_fusion": True}
+    ),
+}
+
+
+# -- opening ---------------------------------------------------------------------------------------
+
+
+def open_tower(source: TowerSource) -> Tower:
+    """A tower with its weights, frozen.
+
+    Inside :func:`using` it is the one that the run recorded, inside :func:`blueprint` one without
+    weights; else random where the source is a configuration, or read from a folder, cache or hub.
+    """
+    kind = _kind(source.kind)
+    if isinstance(source.name, str) and source.revision is None:
+        known = KNOWN.get(source.name)
+        source = replace(source, revision=known.revision if known else None)
+    if _BLUEPRINT.get():
+        return kind(source, _blank(kind, _architecture(source)))
+    shelf = _SHELF.get()
+    if shelf is not None:
+        return shelf.open(source)
+    if not isinstance(source.name, str):
+        return _checked(kind(source, _blank(kind, source.name)), source.sha256, source)
+    found = hub.locate(source.name, source.revision)
+    tower = kind(replace(source, revision=found.revision), _pretrained(kind, found.folder))
+    return _checked(tower, source.sha256, source)
+
+
+def clip_vision(name: str | Mapping[str, Any], revision: str | None = None) -> ClipVision:
+    """CLIP's image tower of that name, or of those configuration values."""
+    return cast("ClipVision", open_tower(TowerSource(ClipVision.kind, name, revision)))
+
+
+def clap_audio(name: str | Mapping[str, Any], revision: str | None = None) -> ClapAudio:
+    """CLAP's sound tower of that name, or of those configuration values."""
+    return cast("ClapAudio", open_tower(TowerSource(ClapAudio.kind, name, revision)))
+
+
+def load_tower(kind: str, folder: Path) -> Tower:
+    """A tower from a local folder of transformers' files, or of :func:`save_tower`."""
+    return open_tower(TowerSource(kind, str(folder)))
+
+
+def fingerprint(module: nn.Module) -> str:
+    """SHA-256 over names, types, shapes and values of a module's parameters.
+
+    Adapters do not count, nor does wrapping in them change the names; running statistics do not
+    either, for they may move while the tower stands still.
+    """
+    found = {
+        keys.ours(name).replace(".base_layer.", "."): parameter
+        for name, parameter in module.named_parameters()
+        if not is_adapter(name)
+    }
+    digest = hashlib.sha256()
+    for name, parameter in sorted(found.items()):
+        digest.update(f"{name} {parameter.dtype} {tuple(parameter.shape)}\n".encode())
+        plain = parameter.detach().cpu().contiguous().reshape(-1)
+        digest.update(plain.view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _kind(name: str) -> type[Tower]:
+    if name not in KINDS:
+        raise ConfigError(f"there is no kind of tower {name!r}: {did_you_mean(name, KINDS)}")
+    return KINDS[name]
+
+
+def _checked(tower: Tower, sha256: str | None, source: TowerSource) -> Tower:
+    """The tower, with its fingerprint, if that is the one expected."""
+    tower.sha256 = fingerprint(tower)
+    if sha256 is not None and tower.sha256 != sha256:
+        raise TowerError(
+            f"{source} is not the tower that was meant: its weights have another fingerprint",
+            where=f"found {tower.sha256[:16]}..., expected {sha256[:16]}...",
+            fix=hub.fetch_command(source.name, source.revision) + " --force-download"
+            if isinstance(source.name, str) and source.revision
+            else "bring back the original weights, or train again",
+        )
+    return tower
+
+
+def _blank(kind: type[Tower], values: Mapping[str, Any]) -> Any:
+    """A module of transformers with random weights, from configuration values."""
+    from huggingface_hub.errors import StrictDataclassError
+
+    config_class, model_class = kind.classes()
+    try:
+        return model_class(config_class.from_dict(dict(values)))
+    except (TypeError, ValueError, KeyError, StrictDataclassError) as error:
+        raise ConfigError(f"these values make no {kind.kind} tower: {error}") from error
+
+
+def _pretrained(kind: type[Tower], folder: Path) -> Any:
+    """A module of transformers with the weights of a folder, every name and shape checked."""
+    values = _own_section(kind, folder)
+    given = {
+        name.removeprefix(kind.prefix): tensor
+        for name, tensor in hub.read_tensors(
+            folder, lambda name: not name.startswith(kind.others)
+        ).items()
+    }
+    with torch.device("meta"):
+        blank = _blank(kind, values)
+    named = {name.removeprefix(kind.prefix): name for name in blank.state_dict()}
+    fitting = _fitting(given, {bare: blank.state_dict()[named[bare]] for bare in named}, folder)
+    return _assembled(blank, {named[bare]: tensor for bare, tensor in fitting.items()})
+
+
+def _own_section(kind: type[Tower], folder: Path) -> dict[str, Any]:
+    """The tower's part of a configuration, which may be that of the whole model."""
+    values = hub.read_config(folder)
+    if values.get("model_type") == kind.classes()[0].model_type:
+        return values
+    if kind.section not in values:
+        raise TowerError(
+            f"a {values.get('model_type')!r} model is no {kind.kind} tower", where=str(folder)
+        )
+    return dict(values[kind.section])
+
+
+def _fitting(
+    given: Mapping[str, Tensor], wanted: Mapping[str, Tensor], folder: Path
+) -> dict[str, Tensor]:
+    """The tensors that a tower wants; one too many, too few or of another shape is an error."""
+    missing = sorted(n for n in wanted.keys() - given.keys() if not n.endswith(_COMPUTED))
+    extra = sorted(n for n in given.keys() - wanted.keys() if not n.endswith(_COMPUTED))
+    if missing or extra:
+        raise TowerError(
+            f"these weights do not fit their {hub.CONFIG}: {len(missing)} tensors missing "
+            f"{missing[:3]}, {len(extra)} unexpected {extra[:3]}",
+            where=str(folder),
+            fix="fetch or save the model again",
+        )
+    for name in wanted.keys() & given.keys():
+        if wanted[name].shape != given[name].shape:
+            raise TowerError(
+                f"{name} has shape {tuple(given[name].shape)}, "
+                f"its {hub.CONFIG} says {tuple(wanted[name].shape)}",
+                where=str(folder),
+            )
+    return {name: tensor for name, tensor in given.items() if name in wanted}
+
+
+# Follow from the architecture, or count batches: old and new versions of transformers differ in
+# whether they are saved.
+_COMPUTED = ("position_ids", "relative_position_index", "num_batches_tracked")
+
+
+def _assembled(blank: Any, state: dict[str, Tensor]) -> Any:
+    """A module with these weights; transformers fills in what follows from the configuration."""
+    from transformers.utils import logging
+
+    bars: Any = logging
+    shown = bars.is_progress_bar_enabled()
+    bars.disable_progress_bar()
+    try:
+        return type(blank).from_pretrained(
+            None, config=blank.config, state_dict=state, dtype=torch.float32
+        )
+    finally:
+        if shown:
+            bars.enable_progress_bar()
+
+
+# -- what a run keeps ------------------------------------------------------------------------------
+
+
+def of(module: nn.Module) -> dict[str, Tower]:
+    """The towers in a module by their dotted path."""
+    return {name: part for name, part in module.named_modules() if isinstance(part, Tower)}
+
+
+def save_tower(tower: Tower, folder: Path) -> None:
+    """Write a tower without its adapters, as transformers saves and reads it."""
+    state = {
+        name.replace(".base_layer.", "."): tensor
+        for name, tensor in tower.base.state_dict().items()
+        if not is_adapter(name)
+    }
+    own = type(tower).classes()[1].__name__
+    config = tower.config.to_dict() | {"architectures": [own]}
+    hub.write(folder, config, state)
+
+
+def store(module: nn.Module, folder: Path, *, self_contained: bool = False) -> dict[str, Any]:
+    """Keep what is needed to open a module's towers again; gives JSON records by dotted path.
+
+    A tower under 50 MB, or one without a revision on the hub, is written below ``folder / towers``;
+    a larger one is recorded by name, revision and fingerprint. ``self_contained`` writes all.
+    """
+    records: dict[str, Any] = {}
+    for path, tower in of(module).items():
+        source = tower.source
+        size = sum(p.numel() * p.element_size() for p in tower.base.parameters())
+        stored = self_contained or source.revision is None or size < SMALL
+        if stored:
+            save_tower(tower, folder / _SHELVES / path)
+        records[path] = {
+            "kind": source.kind,
+            "name": source.name if isinstance(source.name, str) else dict(source.name),
+            "revision": source.revision,
+            "sha256": fingerprint(tower) if stored else tower.sha256,
+            "stored": stored,
+            "licence": _licence(tower),
+        }
+    return records
+
+
+def _licence(tower: Tower) -> str:
+    """What the tower's own configuration says, or what is known; random weights are ours."""
+    said = getattr(tower.config, "licence", None)
+    if said is not None:
+        return str(said)
+    if not isinstance(tower.source.name, str):
+        return "Apache-2.0"
+    known = KNOWN.get(tower.source.name)
+    return known.licence if known else f"unknown (that of {tower.source.name})"
+
+
+@contextmanager
+def using(records: Mapping[str, Any], folder: Path) -> Iterator[None]:
+    """Inside, :func:`open_tower` gives the towers that :func:`store` recorded, all verified."""
+    token = _SHELF.set(_Shelf(records, folder))
+    try:
+        yield
+    finally:
+        _SHELF.reset(token)
+
+
+class _Shelf:
+    """Recorded towers, handed out once each in the order in which they were recorded."""
+
+    def __init__(self, records: Mapping[str, Any], folder: Path) -> None:
+        self.left = dict(records)
+        self.folder = folder
+
+    def open(self, source: TowerSource) -> Tower:
+        """The recorded tower that this source means."""
+        meant = (source.kind, source.name)
+        path = next((p for p, r in self.left.items() if (r["kind"], r["name"]) == meant), None)
+        if path is None:
+            raise TowerError(
+                f"the run recorded no {source.kind} tower {source}",
+                where=str(self.folder),
+                fix="load it with its own config.yaml",
+            )
+        record = self.left.pop(path)
+        source = replace(source, revision=record["revision"])
+        found = self.folder / _SHELVES / path
+        if not record["stored"]:
+            found = hub.locate(str(source.name), source.revision).folder
+        tower = KINDS[source.kind](source, _pretrained(KINDS[source.kind], found))
+        return _checked(tower, record["sha256"], source)
+
+
+_SHELF: ContextVar[_Shelf | None] = ContextVar("_SHELF", default=None)
+
+
+# -- without weights -------------------------------------------------------------------------------
+
+
+@contextmanager
+def blueprint() -> Iterator[None]:
+    """Inside, all is built on the meta device: shapes and counts, no weights, no downloads."""
+    token = _BLUEPRINT.set(True)
+    try:
+        with torch.device("meta"):
+            yield
+    finally:
+        _BLUEPRINT.reset(token)
+
+
+_BLUEPRINT: ContextVar[bool] = ContextVar("_BLUEPRINT", default=False)
+
+
+def _architecture(source: TowerSource) -> Mapping[str, Any]:
+    if not isinstance(source.name, str):
+        return source.name
+    if source.name in KNOWN:
+        return KNOWN[source.name].architecture
+    if Path(source.name).is_dir():
+        return _own_section(KINDS[source.kind], Path(source.name))
+    raise TowerError(
+        f"the architecture of {source.name!r} is not known without its files: "
+        f"{did_you_mean(source.name, KNOWN)}"
+    )

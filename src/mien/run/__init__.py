@@ -1,0 +1,1 @@
+"""What the verbs do: train, keep, score and use runs."""

@@ -1,0 +1,130 @@
+"""From a configuration to the objects a loop needs: model, rows, objective, handed-on weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mien import tasks
+from mien.config import RunConfig
+from mien.data.batch import RowDataset
+from mien.data.manifest import Manifest, Row
+from mien.errors import ConfigError, DataError, RunError, did_you_mean
+from mien.parts.model import Model
+from mien.run import folder
+from mien.types import Objective, Specs, Stage
+
+
+def build(stage: Stage, settings: RunConfig, specs: Specs) -> Model:
+    """A stage's model, checked to be one."""
+    model = stage.build(settings.model, specs)
+    if not isinstance(model, Model):
+        raise ConfigError(f"{settings.system}: build() gave {type(model).__name__}, not a Model")
+    return model
+
+
+def dataset(
+    manifest: Manifest, rows: Sequence[Row], settings: RunConfig, stage: Stage, specs: Specs
+) -> RowDataset:
+    """Rows as a stage reads them: the modalities it knows, wants, and the rows have."""
+    wanted = getattr(settings.model, "modalities", None) or stage.modalities
+    unknown = [name for name in settings.data.inputs if name not in stage.modalities]
+    if unknown:
+        raise ConfigError(
+            f"data.inputs names {unknown[0]!r}: {did_you_mean(unknown[0], stage.modalities)}"
+        )
+    have = {name for row in manifest.rows for name in row.features}
+    have |= {"text"} if any(row.text for row in manifest.rows) else set()
+    inputs = {name: settings.data.inputs.get(name, name) for name in wanted}
+    found = {name: source for name, source in inputs.items() if source in have}
+    if not found:
+        raise DataError(
+            f"no row has any input of {settings.system!r} ({', '.join(sorted(inputs.values()))})",
+            where=str(manifest.path),
+            fix=f"data.inputs.{wanted[0]}=FEATURE, one of: {', '.join(sorted(have)) or 'none'}",
+        )
+    return RowDataset(rows, manifest, found, specs, stage.unit)
+
+
+def with_dims(settings: RunConfig, rows: RowDataset) -> RunConfig:
+    """Fill in the widths of feature vectors, for systems that read some, from the data."""
+    if getattr(settings.model, "feature_dims", None) != {}:
+        return settings
+    dims: dict[str, int] = {}
+    for index in range(len(rows)):
+        for name, array in rows[index].inputs.items():
+            dims.setdefault(name, int(array.shape[-1]))
+        if len(dims) == len(rows.modalities):
+            break
+    model = settings.model.model_copy(update={"feature_dims": dims})
+    return settings.model_copy(update={"model": model})
+
+
+def make_objective(stage: Stage, settings: RunConfig, specs: Specs, rows: RowDataset) -> Objective:
+    """The stage's own objective, or what follows from its tasks."""
+    if stage.objective is not None:
+        return stage.objective(settings.model, specs)
+    weights = None
+    if settings.train.class_weights == "balanced":
+        weights = {
+            name: _balance(_class_counts(rows, spec.name, spec.width))
+            for name, spec in specs.items()
+            if spec.categorical
+        }
+    return tasks.objective(
+        specs, label_smoothing=settings.train.label_smoothing, class_weights=weights
+    )
+
+
+def receive(model: Model, handed: Mapping[str, Tensor], prefixes: Sequence[str]) -> list[str]:
+    """Load what an earlier stage hands on, strictly; returns the keys that start anew."""
+    chosen = {
+        n: t for n, t in handed.items() if n.startswith(tuple(f"network.{p}" for p in prefixes))
+    }
+    wanted = folder.kept_tensors(model)
+    taken = {name: tensor for name, tensor in wanted.items() if name in chosen}
+    if not chosen:
+        raise RunError(f"nothing of {list(prefixes)} was handed on", fix="train the earlier stage")
+    folder.fill({**dict.fromkeys(chosen, torch.empty(0)), **taken}, chosen, where="stage handover")
+    return sorted(wanted.keys() - chosen.keys())
+
+
+def classes(rows: RowDataset, specs: Specs) -> list[int] | None:
+    """The class of each sample for the first categorical task; -1 where it has none."""
+    name = next((name for name, spec in specs.items() if spec.categorical), None)
+    if name is None:
+        return None
+    found = []
+    for index in range(len(rows)):
+        target = rows.targets(index).get(name)
+        found.append(
+            -1 if target is None else int(np.argmax(target)) if target.ndim else int(target)
+        )
+    return found
+
+
+def _class_counts(rows: RowDataset, task: str, width: int) -> Tensor:
+    counts = torch.zeros(width)
+    for index in range(len(rows)):
+        target = rows.targets(index).get(task)
+        if target is None:
+            continue
+        if target.dtype.kind == "f" and target.shape[-1:] == (width,):
+            counts += (
+                torch.as_tensor(np.nan_to_num(target), dtype=torch.float32)
+                .reshape(-1, width)
+                .sum(0)
+            )
+        else:
+            known = torch.as_tensor(target.astype(np.int64)).reshape(-1)
+            counts += torch.bincount(known[known >= 0], minlength=width)
+    return counts
+
+
+def _balance(counts: Tensor) -> Tensor:
+    """Weights that let every class count alike; one that never occurs weighs nothing."""
+    seen = counts > 0
+    return torch.where(seen, counts.sum() / (seen.sum() * counts.clamp_min(1)), torch.zeros(()))

@@ -1,0 +1,178 @@
+"""A run on the disk: what was trained, from what, on which rows, and under which licence.
+
+::
+
+    config.yaml         everything resolved
+    model.safetensors   what was trained, with the buffers that move, under our own key names
+    towers/             towers that cannot be had again by name and revision
+    labels.json         the tasks
+    card.json           versions, seed, selection, data fingerprint, licence
+    metrics.json        scores with intervals
+    predictions.parquet what the scores were made of
+    log.jsonl           one line an epoch
+    state/STAGE/        to resume exactly
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterable, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mien.config import RunConfig, load
+from mien.errors import RunError, did_you_mean
+from mien.parts import keys, towers
+from mien.run import checkpoint
+from mien.types import Specs, TaskSpec
+
+CONFIG, MODEL, LABELS, CARD = "config.yaml", "model.safetensors", "labels.json", "card.json"
+METRICS, PREDICTIONS, LOG = "metrics.json", "predictions.parquet", "log.jsonl"
+
+# From free to strict. A run inherits the strictest licence among its data and ancestors.
+LICENCES = ("Apache-2.0", "MIT", "CC-BY-4.0", "CC-BY-SA-4.0", "CC-BY-NC-4.0", "CC-BY-NC-SA-4.0")
+
+
+def strictest(licences: Iterable[str]) -> str:
+    """The strictest of several licences; one that is not known is stricter than all known."""
+    found = list(licences)
+    unknown = [licence for licence in found if licence not in LICENCES]
+    if unknown:
+        return unknown[0]
+    return max(found, key=LICENCES.index, default=LICENCES[0])
+
+
+def versions() -> dict[str, str]:
+    """The versions that a result depends on."""
+    names = ("mien", "torch", "transformers", "peft", "accelerate", "numpy")
+    return {"python": platform.python_version()} | {name: metadata.version(name) for name in names}
+
+
+# -- which tensors a run keeps ---------------------------------------------------------------------
+
+
+def kept_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """Trained parameters, everything outside towers, and buffers of towers that can move.
+
+    A frozen tower's weights come back from its source; its running statistics do not, because a
+    normalisation layer may have gone on adapting while the weights stood still. Integer tables
+    (positions, window indices) follow from the architecture.
+    """
+    inside = tuple(f"{prefix}." for prefix in towers.of(model))
+    kept = {
+        name: parameter.detach()
+        for name, parameter in model.named_parameters()
+        if parameter.requires_grad or not name.startswith(inside)
+    }
+    fixed = _not_persistent(model)
+    for name, buffer in model.named_buffers():
+        moves = buffer.is_floating_point() or buffer.ndim == 0
+        if name not in fixed and (moves or not name.startswith(inside)):
+            kept[name] = buffer
+    return kept
+
+
+def _not_persistent(model: nn.Module) -> set[str]:
+    return {
+        f"{prefix}.{name}" if prefix else name
+        for prefix, module in model.named_modules()
+        for name in module._non_persistent_buffers_set
+    }
+
+
+def write_model(path: Path, model: nn.Module) -> None:
+    """Write what :func:`kept_tensors` names, under our own key names."""
+    checkpoint.write_tensors(path, {keys.ours(n): t for n, t in kept_tensors(model).items()})
+
+
+def read_model(path: Path, model: nn.Module) -> None:
+    """Load strictly: a key too many, too few or of another shape is an error."""
+    given = {keys.theirs(name): tensor for name, tensor in checkpoint.read_tensors(path).items()}
+    fill(kept_tensors(model), given, where=str(path))
+
+
+def fill(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor], *, where: str) -> None:
+    """Copy tensors by name; both sides must have the same names and shapes."""
+    missing, extra = sorted(wanted.keys() - given.keys()), sorted(given.keys() - wanted.keys())
+    if missing or extra:
+        hint = did_you_mean(extra[0], missing) if extra and missing else ""
+        raise RunError(
+            f"weights do not fit the model: {len(missing)} keys missing {missing[:3]}, "
+            f"{len(extra)} unexpected {extra[:3]} {hint}".rstrip(),
+            where=where,
+            fix="load them with the configuration and mien version of their run",
+        )
+    for name, tensor in wanted.items():
+        if tensor.shape != given[name].shape:
+            raise RunError(
+                f"{name} has shape {tuple(given[name].shape)}, not {tuple(tensor.shape)}",
+                where=where,
+            )
+        with torch.no_grad():
+            tensor.copy_(given[name])
+
+
+# -- the small files -------------------------------------------------------------------------------
+
+
+def write_labels(folder: Path, specs: Specs) -> None:
+    """Write the tasks of a run."""
+    checkpoint.write_json(folder / LABELS, [spec.to_dict() for spec in specs.values()])
+
+
+def read_labels(folder: Path) -> dict[str, TaskSpec]:
+    """The tasks of a run by name."""
+    specs = [TaskSpec.from_dict(values) for values in checkpoint.read_json(folder / LABELS)]
+    return {spec.name: spec for spec in specs}
+
+
+def read_config(folder: Path) -> RunConfig:
+    """A run's configuration, or an error for a folder that is no run."""
+    if not (folder / CONFIG).is_file():
+        raise RunError(
+            "this is not a run folder: it has no config.yaml",
+            where=str(folder),
+            fix="mien train SYSTEM --data MANIFEST --out RUN makes one",
+        )
+    return load(folder / CONFIG)
+
+
+def claim(folder: Path, config: RunConfig, facts: Mapping[str, Any]) -> bool:
+    """Take a folder for this configuration and data; True where the same run already began in it.
+
+    Another run in the same place is an error, never overwritten and never silently continued.
+    """
+    begun = folder / CONFIG
+    text = config.to_yaml()
+    if begun.exists():
+        before = load(begun).model_dump(mode="json")
+        now = config.model_dump(mode="json")
+        changed = [key for key in _flat(now) if _flat(before).get(key) != _flat(now)[key]]
+        card = checkpoint.read_json(folder / CARD)
+        changed += [key for key, value in facts.items() if card.get(key) != value]
+        if changed:
+            raise RunError(
+                f"another run lives here; it differs in {', '.join(changed[:5])}",
+                where=str(folder),
+                fix="choose another --out, or give the same settings to go on with this one",
+            )
+        return True
+    if folder.exists() and any(folder.iterdir()):
+        raise RunError("this folder is not empty and holds no run", where=str(folder))
+    checkpoint.write_json(folder / CARD, dict(facts))
+    checkpoint.write_bytes(begun, text.encode())
+    return False
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            found |= _flat(value, f"{prefix}{key}.")
+        else:
+            found[prefix + key] = value
+    return found

@@ -1,0 +1,151 @@
+"""Running a model over rows: scores with their targets, the same alone as in a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from mien import tasks
+from mien.data.batch import RowDataset, collate
+from mien.parts.model import Model
+from mien.run.batches import Collate
+from mien.types import Batch, Objective, Output, Sample, Specs, TaskSpec
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(slots=True)
+class Answers:
+    """One task's answers, an entry a sample. P positions: 1 for a clip, else frames or utterances.
+
+    scores: (P, C) after the task's activation. targets: (P) class indices of a categorical task,
+    else (P, C) values; NaN where not annotated. Empty where the rows carry no labels.
+    """
+
+    scores: list[Floats] = field(default_factory=list)
+    targets: list[Floats] = field(default_factory=list)
+
+    def pooled(self, samples: slice | NDArray[np.int64] | None = None) -> tuple[Floats, Floats]:
+        """Annotated positions of all samples: targets (N) or (N, C), and scores (N, C)."""
+        chosen = (
+            np.arange(len(self.scores)) if samples is None else np.arange(len(self.scores))[samples]
+        )
+        targets = np.concatenate([self.targets[i] for i in chosen])
+        scores = np.concatenate([self.scores[i] for i in chosen])
+        unknown = np.isnan(targets)
+        known = ~(unknown if targets.ndim == 1 else unknown.all(axis=1))
+        return targets[known], scores[known]
+
+    def owners(self) -> NDArray[np.int64]:
+        """For each pooled position the index of its sample."""
+        counts = []
+        for target in self.targets:
+            unknown = np.isnan(target)
+            counts.append(int((~(unknown if target.ndim == 1 else unknown.all(axis=1))).sum()))
+        return np.repeat(np.arange(len(counts)), counts)
+
+
+@dataclass(slots=True)
+class Predictions:
+    """What a model said of every sample, in the order of the rows."""
+
+    ids: list[str] = field(default_factory=list)
+    group: list[str] = field(default_factory=list)
+    present: list[dict[str, bool]] = field(default_factory=list)
+    times: list[Floats | None] = field(default_factory=list)
+    tasks: dict[str, Answers] = field(default_factory=dict)
+
+
+@torch.inference_mode()
+def predict(
+    model: Model, dataset: Dataset[Sample], specs: Specs, *, batch_size: int = 32
+) -> Predictions:
+    """Run the model in evaluation mode over a dataset."""
+    model.eval()
+    found = Predictions(tasks={name: Answers() for name in specs})
+    for batch in batches(dataset, specs, batch_size):
+        output = model(batch.to(device_of(model)))
+        collect(found, batch, output.to("cpu"), specs)
+    return found
+
+
+@torch.inference_mode()
+def mean_terms(
+    model: Model, dataset: RowDataset, objective: Objective, specs: Specs, *, batch_size: int
+) -> dict[str, float]:
+    """The objective's terms over a dataset, for a stage that has no task to score."""
+    model.eval()
+    sums: dict[str, float] = {}
+    count = 0
+    for batch in batches(dataset, specs, batch_size, Collate(dataset, specs)):
+        batch = batch.to(device_of(model))
+        output = model(batch).map(lambda t: t.float() if t.is_floating_point() else t)
+        count += len(batch)
+        for name, value in objective(output, batch).items():
+            sums[name] = sums.get(name, 0.0) + float(value) * len(batch)
+    return {name: value / count for name, value in sums.items()}
+
+
+def batches(
+    dataset: Dataset[Sample], specs: Specs, size: int, together: Collate | None = None
+) -> Iterator[Batch]:
+    """A dataset's samples in order, batched."""
+    loader: DataLoader[Sample] = DataLoader(
+        dataset, batch_size=size, collate_fn=together or partial(collate, specs=specs)
+    )
+    yield from loader
+
+
+def device_of(model: Model) -> torch.device:
+    """Where a model's weights are."""
+    return next(model.parameters()).device
+
+
+def collect(found: Predictions, batch: Batch, output: Output, specs: Specs) -> None:
+    """Take a batch's answers apart into samples, without their padding."""
+    found.ids += list(batch.ids)
+    found.group += list(batch.group)
+    for row in batch.present.tolist():
+        found.present.append(dict(zip(batch.modalities, row, strict=True)))
+    found.times += (
+        [None] * len(batch) if batch.times is None else list(batch.times.double().numpy())
+    )
+    for name, spec in specs.items():
+        scores = tasks.activation(spec)(output.logits[name].float())
+        real = _real_positions(batch, scores)
+        answers = found.tasks[name]
+        for row in range(len(batch)):
+            part = scores[row, : real[row]] if scores.ndim == 3 else scores[row : row + 1]
+            answers.scores.append(part.double().numpy())
+            if name in batch.targets:
+                answers.targets.append(_target(batch, spec, row, len(part)))
+
+
+def _real_positions(batch: Batch, scores: Tensor) -> list[int]:
+    """How many positions of each sample are not padding (1 where an answer is one per clip)."""
+    if scores.ndim == 2:
+        return [1] * len(batch)
+    masks = [mask for mask in batch.mask.values() if mask.shape[1] == scores.shape[1]]
+    known = torch.stack(masks).any(0) if masks else torch.ones(scores.shape[:2], dtype=torch.bool)
+    last = torch.arange(1, known.shape[1] + 1) * known.cpu()
+    return [int(n) for n in last.amax(1)]
+
+
+def _target(batch: Batch, spec: TaskSpec, row: int, positions: int) -> Floats:
+    """The target of one sample as (P) class indices or (P, C) values, NaN where unknown."""
+    target, mask = batch.targets[spec.name][row].double(), batch.target_mask[spec.name][row]
+    soft = spec.categorical and target.ndim > mask.ndim
+    if soft:
+        target = target.argmax(-1).double()
+    elif target.ndim > mask.ndim:
+        mask = mask[..., None].expand_as(target)
+    target = torch.where(mask, target, torch.full_like(target, torch.nan))
+    lead = target if target.ndim == (1 if spec.categorical else 2) else target[None]
+    return lead[:positions].numpy()

@@ -1,0 +1,207 @@
+"""A run, back in memory: ``mien.load(run)``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import Dataset
+
+from mien import registry, tasks
+from mien.config import RunConfig
+from mien.data.manifest import Manifest, Row
+from mien.errors import DataError, RunError, did_you_mean
+from mien.parts import towers
+from mien.parts.model import FrontEnd, Model
+from mien.run import assemble, checkpoint, folder, infer
+from mien.types import Sample, Specs, Stage, Timeline, Track, Window
+
+
+class Run:
+    """A finished run: its model with everything that belongs to it.
+
+    Attributes:
+        model: the network; ``run.model(**{modality: tensor after the front end})`` gives an Output.
+        front_end: recorded tensors and masks to model tensors and masks.
+        specs: the tasks by name.
+        card: what it was trained on and how, and under which licence.
+    """
+
+    def __init__(
+        self, path: Path, settings: RunConfig, specs: Specs, card: Mapping[str, Any], whole: Model
+    ) -> None:
+        self.path, self.settings, self.specs, self.card = path, settings, specs, card
+        self.whole = whole
+
+    @property
+    def model(self) -> nn.Module:
+        """The network, without its front end."""
+        return self.whole.network
+
+    @property
+    def front_end(self) -> FrontEnd:
+        """What prepares recorded tensors for the network."""
+        return self.whole.front_end
+
+    @property
+    def stage(self) -> Stage:
+        """The last stage that was trained."""
+        stages: dict[str, Stage] = registry.system(self.settings.system).load().STAGES
+        return stages[self.settings.stages[-1]]
+
+    def predict(
+        self,
+        data: str | Path | Manifest | Sequence[Mapping[str, Any]],
+        *,
+        batch_size: int = 32,
+    ) -> list[Timeline]:
+        """What the run says of each row of a manifest, or of clips given as arrays.
+
+        Args:
+            data: a manifest or its path, or a sequence of ``{modality: array (L, ...)}``; a
+                modality that is left out is treated as absent.
+            batch_size: clips at once; it changes no result.
+
+        Returns:
+            One timeline a source, in order.
+        """
+        if isinstance(data, (str, Path)):
+            data = self.read(data)
+        if isinstance(data, Manifest):
+            rows = self.dataset(data, data.rows)
+            found = infer.predict(self.whole, rows, self.specs, batch_size=batch_size)
+            return _timelines(
+                found, self.specs, self._made_by(), {row.id: row for row in data.rows}
+            )
+        given = _Arrays(data, self.stage)
+        found = infer.predict(self.whole, given, self.specs, batch_size=batch_size)
+        return _timelines(found, self.specs, self._made_by(), {})
+
+    def read(self, path: str | Path) -> Manifest:
+        """Read a manifest with the columns and names this run was trained with."""
+        data = self.settings.data
+        root = Path(data.root) if data.root else None
+        return Manifest.read(Path(path), columns=data.columns, root=root, rename=data.rename)
+
+    def dataset(self, manifest: Manifest, rows: Sequence[Row]) -> Dataset[Sample]:
+        """Rows as this run reads them."""
+        return assemble.dataset(manifest, rows, self.settings, self.stage, self.specs)
+
+    def _made_by(self) -> dict[str, str]:
+        return {
+            "run": self.path.name,
+            "system": self.settings.system,
+            "preset": self.settings.preset,
+            "mien": str(self.card.get("versions", {}).get("mien", "")),
+            "licence": str(self.card.get("licence", "")),
+        }
+
+
+def load(run: str | Path, *, device: str | torch.device = "cpu") -> Run:
+    """Load a finished run from its folder.
+
+    Towers come from the run where it holds them, else from the place and revision its card
+    names, checked by hash. Every tensor is accounted for; nothing is unpickled.
+
+    Args:
+        run: the folder that ``mien train --out`` made.
+        device: where to put the model.
+    """
+    path = Path(run)
+    if (path / "family.json").is_file():
+        members = checkpoint.read_json(path / "family.json")["members"]
+        raise RunError(
+            f"this folder holds {len(members)} runs", where=str(path), fix=f"{path}/{members[0]}"
+        )
+    settings = folder.read_config(path)
+    card = checkpoint.read_json(path / folder.CARD)
+    if not card.get("finished"):
+        raise RunError(
+            "this run is not finished", where=str(path), fix="the mien train command that began it"
+        )
+    specs = folder.read_labels(path)
+    stages = registry.system(settings.system).load().STAGES
+    stage = stages[settings.stages[-1]]
+    final = settings.for_stage(settings.stages[-1])
+    with towers.using(card["towers"], path):
+        model = assemble.build(stage, final, specs if stage.supervised else {})
+    folder.read_model(path / folder.MODEL, model)
+    return Run(path, settings, specs, card, model.to(device).eval())
+
+
+class _Arrays(Dataset[Sample]):
+    """Clips given as arrays, checked against what the stage reads."""
+
+    def __init__(self, clips: Sequence[Mapping[str, Any]], stage: Stage) -> None:
+        self.clips = clips
+        for index, clip in enumerate(clips):
+            for name in clip:
+                if name not in stage.modalities:
+                    raise DataError(
+                        f"there is no modality {name!r}: {did_you_mean(name, stage.modalities)}",
+                        where=f"clip {index}",
+                    )
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __getitem__(self, index: int) -> Sample:
+        if index >= len(self):
+            raise IndexError(index)
+        arrays = {name: np.asarray(value) for name, value in self.clips[index].items()}
+        return Sample(id=f"clip-{index}", inputs=arrays)
+
+
+def _timelines(
+    found: infer.Predictions, specs: Specs, made_by: Mapping[str, str], rows: Mapping[str, Row]
+) -> list[Timeline]:
+    timelines = []
+    for index, name in enumerate(found.ids):
+        row = rows.get(name)
+        windows = _windows(found, index, specs, row)
+        source = (row.video or row.audio) if row is not None else None
+        track = Track(id=(row.person or row.speaker or "clip") if row else "clip", windows=windows)
+        timelines.append(Timeline(source=str(source or name), tracks=[track], made_by=made_by))
+    return timelines
+
+
+def _windows(found: infer.Predictions, index: int, specs: Specs, row: Row | None) -> list[Window]:
+    count = max(len(found.tasks[name].scores[index]) for name in specs)
+    edges = _edges(found.times[index], count, row)
+    windows = []
+    for position in range(count):
+        scores, unsure = {}, {}
+        for name, spec in specs.items():
+            answers = found.tasks[name].scores[index]
+            # A clip's answer holds for all of its windows where another task answers per frame.
+            named, doubt = tasks.decode(spec, answers[min(position, len(answers) - 1)])
+            scores[name] = named
+            if doubt is not None:
+                unsure[name] = doubt
+        windows.append(
+            Window(
+                start=edges[position],
+                end=edges[position + 1],
+                scores=scores,
+                uncertainty=unsure,
+                present=found.present[index],
+            )
+        )
+    return windows
+
+
+def _edges(times: infer.Floats | None, count: int, row: Row | None) -> list[float]:
+    """Starts of the windows and the end of the last; without times, positions are seconds."""
+    start = float(row.start or 0.0) if row is not None else 0.0
+    known = times is not None and len(times) >= count and bool(np.isfinite(times[:count]).all())
+    if count == 1:
+        last = float(np.nanmax(times)) if known and times is not None else 0.0
+        return [start, float(row.end) if row is not None and row.end is not None else start + last]
+    if not known or times is None:
+        return [start + position for position in range(count + 1)]
+    steps = np.diff(times[:count])
+    return [start + float(t) for t in times[:count]] + [start + float(times[count - 1] + steps[-1])]

@@ -1,0 +1,285 @@
+"""How good a run is: scores with intervals, from predictions that are kept beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from rich.console import Console
+
+from mien import tasks
+from mien.errors import DataError, RunError
+from mien.run import checkpoint, folder
+from mien.run.infer import Answers, Predictions
+from mien.tasks import intervals, metrics
+from mien.types import Problem, Specs, TaskSpec
+
+INTENDED_USE = (
+    "Research and the annotation of one's own material. Not for decisions about people, not for "
+    "inferring emotions at work or in education (prohibited in the EU, AI Act, article 5)."
+)
+
+
+def selection(
+    found: Predictions, specs: Specs, metric: str | None
+) -> tuple[float, dict[str, float]]:
+    """The number an epoch is chosen by, the mean over tasks, and what goes into the log."""
+    chosen: list[float] = []
+    named: dict[str, float] = {}
+    for name, spec in specs.items():
+        targets, predictions = found.tasks[name].pooled()
+        scores = tasks.scores(spec, targets, predictions)
+        wanted = metric or tasks.default_metric(spec)
+        if wanted not in scores:
+            raise DataError(
+                f"task {name!r} has no score {wanted!r}",
+                fix=f"train.metric={tasks.default_metric(spec)}",
+            )
+        sign = 1 if metrics.higher_is_better(wanted) else -1
+        chosen.append(sign * scores[wanted])
+        named |= {f"{name}/{key}": scores[key] for key in _headline(spec) if key in scores}
+    return float(np.mean(chosen)), named
+
+
+def _headline(spec: TaskSpec) -> tuple[str, ...]:
+    if spec.categorical:
+        return ("war", "uar", "macro_f1", "weighted_f1", "ece")
+    return ("f1",) if spec.problem is Problem.MANY_OF_N else ("ccc", "mae")
+
+
+def report(found: Predictions, specs: Specs) -> dict[str, Any]:
+    """Every task's scores, with intervals over clips and over groups."""
+    return {
+        name: _task_report(found, found.tasks[name], spec)
+        for name, spec in specs.items()
+        if found.tasks[name].targets
+    }
+
+
+def _task_report(found: Predictions, answers: Answers, spec: TaskSpec) -> dict[str, Any]:
+    targets, predictions = answers.pooled()
+    owners = answers.owners()
+    clips = [found.ids[i] for i in owners]
+    groups = [found.group[i] or found.ids[i] for i in owners]
+    statistics = tasks.statistics(spec)
+    body: dict[str, Any] = {
+        "answers": len(targets),
+        "clips": len(set(clips)),
+        "groups": len(set(groups)),
+        "scores": tasks.scores(spec, targets, predictions),
+        "intervals": {},
+    }
+    for unit, names in (("clips", clips), ("groups", groups)):
+        if len(set(names)) < 2:
+            continue  # one speaker says nothing about the next one
+        drawn = intervals.bootstrap(
+            statistics,
+            targets,
+            predictions,
+            clips=names if unit == "clips" else None,
+            groups=names if unit == "groups" else None,
+        )
+        for key in _headline(spec):
+            if key in drawn:
+                body["intervals"].setdefault(key, {})[unit] = drawn[key].to_dict()
+    if spec.categorical:
+        matrix = metrics.Confusion(spec.labels, spec.invalid).matrix(targets, predictions)
+        body["confusion"] = {"labels": list(spec.labels), "rows_are_targets": matrix.tolist()}
+        body["per_class"] = metrics.per_class(matrix, spec.labels)
+    return body
+
+
+# -- predictions on the disk -----------------------------------------------------------------------
+
+
+def write_predictions(path: Path, found: Predictions, *, fold: int | None) -> None:
+    """Keep what scores are made of: one row a sample, positions as nested lists."""
+    table: dict[str, Any] = {
+        "id": found.ids,
+        "group": found.group,
+        "fold": pa.array([fold] * len(found.ids), pa.int64()),
+    }
+    for name, answers in found.tasks.items():
+        table[f"scores.{name}"] = [scores.tolist() for scores in answers.scores]
+        if answers.targets:
+            table[f"targets.{name}"] = [np.atleast_2d(t.T).T.tolist() for t in answers.targets]
+    packed = pa.BufferOutputStream()
+    pq.write_table(pa.table(table), packed)
+    checkpoint.write_bytes(path, packed.getvalue().to_pybytes())
+
+
+def read_predictions(path: Path, specs: Specs) -> tuple[Predictions, list[int | None]]:
+    """Read what :func:`write_predictions` wrote, with the fold of each sample."""
+    try:
+        columns = pq.read_table(path).to_pydict()
+    except (OSError, pa.ArrowException) as error:
+        raise RunError(f"cannot read {path.name}: {error}", where=str(path.parent)) from error
+    found = Predictions(ids=columns["id"], group=columns["group"])
+    for name, spec in specs.items():
+        answers = Answers([np.asarray(s, dtype=np.float64) for s in columns[f"scores.{name}"]])
+        for target in columns.get(f"targets.{name}", []):
+            values = np.asarray(target, dtype=np.float64)
+            answers.targets.append(values[:, 0] if spec.categorical else values)
+        found.tasks[name] = answers
+    return found, columns["fold"]
+
+
+# -- verbs -----------------------------------------------------------------------------------------
+
+
+def evaluate(
+    run: str | Path, *, data: str | Path | None = None, out: str | Path | None = None
+) -> dict[str, Any]:
+    """Score a run on a manifest, or give the scores of its own test part.
+
+    On a manifest with splits or folds only the run's test part of it is scored: its ``test`` rows,
+    or the fold that the run left out.
+
+    Args:
+        run: run folder, or the folder of a family of folds and seeds (then without ``data``).
+        data: manifest.
+        out: where to write the JSON too.
+    """
+    place = Path(run)
+    if data is None:
+        if not (place / folder.METRICS).is_file():
+            raise RunError(
+                "this folder holds no scores", where=str(place), fix=f"--data for {place}"
+            )
+        metrics_found = dict(checkpoint.read_json(place / folder.METRICS))
+    else:
+        metrics_found = _evaluate_on(place, Path(data))
+    if out is not None:
+        checkpoint.write_json(Path(out), metrics_found)
+    return metrics_found
+
+
+def _evaluate_on(place: Path, data: Path) -> dict[str, Any]:
+    from mien.run import infer
+    from mien.run.load import load
+
+    loaded = load(place)
+    if not loaded.specs:
+        raise RunError("this run learned no task", where=str(place), fix="mien train --init it")
+    manifest = loaded.read(data)
+    fold = loaded.card.get("fold")
+    rows = [r for r in manifest.rows if (r.fold == fold if fold is not None else r.split == "test")]
+    part = "all" if not rows else ("test" if fold is None else f"fold {fold}")
+    chosen = rows or list(manifest.rows)
+    found = infer.predict(loaded.whole, loaded.dataset(manifest, chosen), loaded.specs)
+    body = report(found, loaded.specs)
+    if not body:
+        raise DataError("no row has labels of this run's tasks", where=str(data))
+    trained_on = manifest.fingerprint() == loaded.card["data"] and part == "all"
+    notes = ["These rows include those it was trained on."] if trained_on else []
+    return {
+        "part": part,
+        "seed": loaded.settings.seed,
+        "fold": fold,
+        "select": loaded.settings.train.select,
+        "versions": folder.versions(),
+        "notes": notes,
+        "tasks": body,
+    }
+
+
+def summarise(out: Path, members: Sequence[Path]) -> None:
+    """Scores of folds and seeds together: per member, mean over folds, and pooled answers."""
+    names = [str(member.relative_to(out)) for member in members]
+    checkpoint.write_json(out / "family.json", {"members": names})
+    specs = folder.read_labels(members[0])
+    cards = [checkpoint.read_json(member / folder.CARD) for member in members]
+    seeds = sorted({card["seed"] for card in cards})
+    by_seed = {}
+    for seed in seeds:
+        chosen = [m for m, card in zip(members, cards, strict=True) if card["seed"] == seed]
+        by_seed[seed] = _pooled(chosen, specs)
+    metrics_found: dict[str, Any] = {
+        "part": "test",
+        "seeds": seeds,
+        "folds": sorted({card["fold"] for card in cards if card["fold"] is not None}),
+        "select": cards[0]["selection"]["part"],
+        "versions": folder.versions(),
+        "notes": cards[0]["notes"],
+        "tasks": by_seed[seeds[0]],
+    }
+    if len(seeds) > 1:
+        metrics_found["by_seed"] = {str(seed): body for seed, body in by_seed.items()}
+        metrics_found["over_seeds"] = _over_seeds(by_seed, specs)
+    checkpoint.write_json(out / folder.METRICS, metrics_found)
+
+
+def _pooled(members: Sequence[Path], specs: Specs) -> dict[str, Any]:
+    whole = Predictions(tasks={name: Answers() for name in specs})
+    folds: list[str] = []
+    for member in members:
+        found, _ = read_predictions(member / folder.PREDICTIONS, specs)
+        whole.ids += found.ids
+        whole.group += found.group
+        folds += [member.name] * len(found.ids)
+        for name, answers in found.tasks.items():
+            whole.tasks[name].scores += answers.scores
+            whole.tasks[name].targets += answers.targets
+    body = report(whole, specs)
+    if len(members) > 1:
+        for name, spec in specs.items():
+            targets, predictions = whole.tasks[name].pooled()
+            owners = [folds[i] for i in whole.tasks[name].owners()]
+            means = intervals.fold_mean(tasks.statistics(spec), targets, predictions, owners)
+            body[name]["folds"] = {k: means[k].to_dict() for k in _headline(spec) if k in means}
+    return body
+
+
+def _over_seeds(by_seed: Mapping[int, dict[str, Any]], specs: Specs) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, spec in specs.items():
+        for key in _headline(spec):
+            values = [body[name]["scores"][key] for body in by_seed.values()]
+            found.setdefault(name, {})[key] = {
+                "mean": float(np.mean(values)),
+                "std": float(np.std(values, ddof=1)),
+            }
+    return found
+
+
+# -- for people ------------------------------------------------------------------------------------
+
+
+def announce(name: str) -> None:
+    """Say which fold or seed begins."""
+    Console(stderr=True).print(f"[bold]{name}[/bold]", highlight=False)
+
+
+def table(found: Mapping[str, Any]) -> str:
+    """Scores as lines: value, then 95 % intervals over clips and over groups."""
+    lines = [_origin(found)]
+    for name, body in found.get("tasks", {}).items():
+        lines.append(f"{name}: {body['clips']} clips of {body['groups']} groups")
+        for key, drawn in body["intervals"].items():
+            value = body["scores"][key]
+            over = "  ".join(
+                f"{unit} {i['low']:.3f} to {i['high']:.3f}" for unit, i in drawn.items()
+            )
+            folds = body.get("folds", {}).get(key)
+            mean = f"  folds {folds['mean']:.3f} ± {folds['std'] or 0:.3f}" if folds else ""
+            lines.append(f"  {key:<12} {value:.3f}  {over}{mean}")
+        if "per_class" in body:
+            recalls = {c: v["recall"] for c, v in body["per_class"].items()}
+            said = ", ".join(f"{c} {r:.2f}" for c, r in recalls.items() if r is not None)
+            lines.append(f"  {'recall':<12} {said}")
+    for name, scores in found.get("over_seeds", {}).items():
+        said = ", ".join(f"{k} {v['mean']:.3f} ± {v['std']:.3f}" for k, v in scores.items())
+        lines.append(f"{name} over {len(found['seeds'])} seeds: {said}")
+    return "\n".join(lines + [f"note: {note}" for note in found.get("notes", [])])
+
+
+def _origin(found: Mapping[str, Any]) -> str:
+    if not found.get("tasks"):
+        return "no task was scored"
+    part = found["part"]
+    part = "held-out part, which also chose the epoch" if part == "held_out" else part
+    return f"scored on: {part}; 95 % intervals"

@@ -1,0 +1,1 @@
+"""One paper, two files: ``NAME.py`` puts parts together, ``NAME.toml`` has card and presets."""

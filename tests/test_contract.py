@@ -1,0 +1,400 @@
+"""Every system through the same life: train, kill, resume, evaluate, predict, save, move, load.
+
+A new system is one row in ``CASES``.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import corpora
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import mien
+from mien import registry
+from mien.run import checkpoint, folder, infer
+from mien.run import loop as loops
+from mien.run.load import Run
+from mien.run.train import train
+
+
+@dataclass(frozen=True)
+class Case:
+    """A system's row: its preset, a corpus to learn from, and how it may be varied.
+
+    ``still`` are settings without any randomness in a step, for what must be equal with another
+    number of processes.
+    """
+
+    system: str
+    preset: str
+    corpus: Callable[[Path], Path]
+    still: tuple[str, ...] = ()
+    overrides: tuple[str, ...] = ()
+
+
+CASES = [
+    Case(
+        "toy-clip",
+        "tiny",
+        corpora.clips,
+        still=("mixup=0", "modality_dropout=0", "model.dropout=0", "model.norm=false"),
+    ),
+    Case("toy-frames", "tiny", corpora.frames, still=("accumulate=2",)),
+    Case("toy-dialogues", "tiny", corpora.dialogues),
+    Case("toy-pretrain", "tiny", corpora.clips, still=("accumulate=2",)),
+    Case("toy-text", "tiny", corpora.texts),
+    Case("claip-emo", "tiny", corpora.recordings, overrides=("epochs=2", "batch_size=4")),
+]
+
+every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.system)
+
+
+@dataclass(frozen=True)
+class Life:
+    """A finished, uninterrupted run and what it learned from."""
+
+    case: Case
+    data: Path
+    out: Path
+    metrics: dict[str, Any]
+
+
+def _train(case: Case, data: Path, out: Path, *more: str) -> dict[str, Any]:
+    torch.set_num_threads(1)  # sums of floats depend on how many threads share them
+    return train(
+        case.system,
+        preset=case.preset,
+        data=data,
+        out=out,
+        overrides=[*case.overrides, *more],
+        quiet=True,
+    )
+
+
+@pytest.fixture(scope="session")
+def lives(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Case], Life]:
+    """One uninterrupted run a case, made when first asked for."""
+    made: dict[str, Life] = {}
+
+    def live(case: Case) -> Life:
+        if case.system not in made:
+            home = tmp_path_factory.mktemp(case.system)
+            data = case.corpus(home)
+            metrics = _train(case, data, home / "run")
+            made[case.system] = Life(case, data, home / "run", metrics)
+        return made[case.system]
+
+    return live
+
+
+# -- kill and resume -------------------------------------------------------------------------------
+
+_FORKS = multiprocessing.get_context("forkserver")
+_FORKS.set_forkserver_preload(["mien.run.train", "mien.run.loop", "transformers", "peft"])
+
+
+def _die_in_step(number: int) -> None:
+    """Arrange that this process is killed in its step ``number``."""
+    step, count = loops.Loop._step, iter(range(1, 10**9))
+
+    def fatal(self: loops.Loop, batches: Any) -> Any:
+        if next(count) == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return step(self, batches)
+
+    loops.Loop._step = fatal  # type: ignore[method-assign]
+
+
+def _die_in_write(number: int) -> None:
+    """Arrange that this process is killed halfway through writing its file ``number``."""
+    write, count = checkpoint._write_synced, iter(range(1, 10**9))
+
+    def fatal(path: Path, content: bytes) -> None:
+        if next(count) == number:
+            path.write_bytes(content[: len(content) // 2])
+            os.kill(os.getpid(), signal.SIGKILL)
+        write(path, content)
+
+    checkpoint._write_synced = fatal
+
+
+def _child(case: Case, data: Path, out: Path, step: int | None, write: int | None) -> None:
+    if step is not None:
+        _die_in_step(step)
+    if write is not None:
+        _die_in_write(write)
+    _train(case, data, out)
+
+
+def _run_child(case: Case, data: Path, out: Path, *, step: int | None, write: int | None) -> int:
+    child = _FORKS.Process(target=_child, args=(case, data, out, step, write))
+    child.start()
+    child.join(120)
+    assert child.exitcode is not None, "the child hangs"
+    return child.exitcode
+
+
+@every_case
+def test_killed_and_resumed_is_bit_identical(
+    case: Case, lives: Callable[[Case], Life], tmp_path: Path
+) -> None:
+    life = lives(case)
+    luck = np.random.default_rng([ord(letter) for letter in case.system])
+    out = tmp_path / "run"
+    # Written before the first state: card and configuration (2 files). Later: 2 files a state.
+    for step, write in [
+        (int(luck.integers(1, 4)), None),
+        (None, int(luck.integers(3, 8))),
+        (int(luck.integers(1, 4)), None),
+        (None, int(luck.integers(1, 5))),
+    ]:
+        assert _run_child(case, life.data, out, step=step, write=write) == -signal.SIGKILL
+    assert _run_child(case, life.data, out, step=None, write=None) == 0
+
+    assert (out / "model.safetensors").read_bytes() == (life.out / "model.safetensors").read_bytes()
+    assert json.loads((out / "metrics.json").read_text())["tasks"] == life.metrics["tasks"]
+    assert [_timeless(line) for line in _log(out)] == [_timeless(line) for line in _log(life.out)]
+    assert not list(out.rglob("*.unfinished"))
+
+
+def _log(out: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+
+
+def _timeless(line: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in line.items() if key != "clips_per_second"}
+
+
+def test_an_interrupt_keeps_the_step_and_says_how_to_go_on(
+    lives: Callable[[Case], Life], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    life = lives(CASES[0])
+    step = loops.Loop._step
+
+    def asked(self: loops.Loop, batches: Any) -> Any:
+        if self.course.step == 4:
+            os.kill(os.getpid(), signal.SIGINT)
+        return step(self, batches)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loops.Loop, "_step", asked)
+        with pytest.raises(loops.Interrupted, match="step 5"):
+            _train(life.case, life.data, tmp_path / "run")
+    _train(life.case, life.data, tmp_path / "run")
+    assert (tmp_path / "run/model.safetensors").read_bytes() == (
+        life.out / "model.safetensors"
+    ).read_bytes()
+
+
+# -- evaluate, predict, save, move, load -----------------------------------------------------------
+
+
+@every_case
+def test_evaluating_again_gives_the_scores_of_training(
+    case: Case, lives: Callable[[Case], Life]
+) -> None:
+    life = lives(case)
+    again = mien.evaluate(life.out, data=life.data)
+    assert again["part"] == "test"
+    for task, body in life.metrics["tasks"].items():
+        assert body["scores"] == pytest.approx(again["tasks"][task]["scores"], abs=1e-6)
+        assert body["intervals"], "a test part of several speakers has intervals"
+
+
+@every_case
+def test_a_run_that_is_moved_predicts_the_same(
+    case: Case, lives: Callable[[Case], Life], tmp_path: Path
+) -> None:
+    life = lives(case)
+    before = _scores(mien.load(life.out).predict(life.data))
+    shutil.copytree(life.out, tmp_path / "elsewhere")
+    moved = mien.load(tmp_path / "elsewhere")
+    assert _scores(moved.predict(life.data)) == before
+    assert before, "nothing was predicted"
+    assert {path.name for path in life.out.iterdir()} >= {
+        "config.yaml",
+        "model.safetensors",
+        "labels.json",
+        "card.json",
+        "metrics.json",
+        "log.jsonl",
+    }
+
+
+def _scores(timelines: list[mien.Timeline]) -> list[Any]:
+    return [[window.scores for _, window in timeline] for timeline in timelines]
+
+
+@every_case
+def test_the_card_says_what_chose_the_epoch(case: Case, lives: Callable[[Case], Life]) -> None:
+    life = lives(case)
+    card = json.loads((life.out / "card.json").read_text())
+    rows = {row.id: row for row in mien.load(life.out).read(life.data).rows}
+    assert card["selection"]["part"] == "held_out"
+    assert card["selection"]["ids"], "the ids of the selection part are saved"
+    assert all(rows[name].split == "train" for name in card["selection"]["ids"])
+    assert card["licence"]
+    assert card["versions"]["mien"] == mien.__version__
+
+
+@every_case
+def test_loading_is_strict(case: Case, lives: Callable[[Case], Life], tmp_path: Path) -> None:
+    life = lives(case)
+    good = load_file(life.out / "model.safetensors")
+    name = next(key for key, value in good.items() if value.ndim)
+    broken = {
+        "missing": {k: v for k, v in good.items() if k != name},
+        "unexpected": good | {"network.stranger": torch.zeros(1)},
+        "shape": good | {name: torch.zeros(good[name].shape[0] + 1)},
+    }
+    shutil.copytree(life.out, tmp_path / "run")
+    for word, tensors in broken.items():
+        save_file(tensors, tmp_path / "run/model.safetensors")
+        with pytest.raises(mien.RunError, match=word):
+            mien.load(tmp_path / "run")
+
+
+# -- batches, padding, modalities ------------------------------------------------------------------
+
+
+def _run_on(life: Life) -> tuple[Run, Any]:
+    run = mien.load(life.out)
+    manifest = run.read(life.data)
+    return run, run.dataset(manifest, manifest.rows)
+
+
+@every_case
+def test_a_batch_equals_its_clips_one_by_one(case: Case, lives: Callable[[Case], Life]) -> None:
+    run, rows = _run_on(lives(case))
+    together = infer.predict(run.whole, rows, run.specs, batch_size=16)
+    alone = infer.predict(run.whole, rows, run.specs, batch_size=1)
+    assert together.ids == alone.ids
+    for task, answers in together.tasks.items():
+        for a, b in zip(answers.scores, alone.tasks[task].scores, strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+@every_case
+def test_padding_changes_nothing(case: Case, lives: Callable[[Case], Life]) -> None:
+    """Positions behind the mask hold anything, and there may be any number of them."""
+    run, rows = _run_on(lives(case))
+    batch = next(infer.batches(rows, run.specs, 6))
+    inputs, mask = {}, {}
+    for name, tensor in batch.inputs.items():
+        junk = torch.full_like(tensor[:, :3], 7)
+        inputs[name] = torch.cat([tensor, junk], 1)
+        mask[name] = torch.cat(
+            [batch.mask[name], torch.zeros(len(batch), junk.shape[1], dtype=torch.bool)], 1
+        )
+        hidden = ~mask[name].reshape(*mask[name].shape, *[1] * (tensor.ndim - 2))
+        inputs[name] = torch.where(hidden, torch.full_like(inputs[name], 7), inputs[name])
+    with torch.no_grad():
+        plain, padded = run.whole(batch), run.whole(replace(batch, inputs=inputs, mask=mask))
+    for task, logits in plain.logits.items():
+        found = padded.logits[task]
+        if logits.ndim == 3:
+            known = batch.mask[batch.modalities[0]]
+            logits, found = logits[known], found[:, : known.shape[1]][known]
+        torch.testing.assert_close(found, logits, atol=1e-5, rtol=0)
+
+
+@every_case
+def test_every_subset_of_modalities_works(case: Case, lives: Callable[[Case], Life]) -> None:
+    run, rows = _run_on(lives(case))
+    sample = next(
+        s for s in (rows[i] for i in range(len(rows))) if len(s.inputs) == len(rows.modalities)
+    )
+    names = sorted(sample.inputs)
+    for chosen in range(1, 2 ** len(names)):
+        kept = [name for i, name in enumerate(names) if chosen >> i & 1]
+        clip = {name: sample.inputs[name] for name in kept}
+        alone = run.predict([clip])
+        among = run.predict([clip, {n: sample.inputs[n] for n in names}])
+        for window, other in zip(alone[0], among[0], strict=True):
+            for task in run.specs:
+                assert list(window[1].scores[task].values()) == pytest.approx(
+                    list(other[1].scores[task].values()), abs=1e-5
+                )
+            assert {name for name, here in window[1].present.items() if here} == set(kept)
+
+
+# -- two processes ---------------------------------------------------------------------------------
+
+
+def _rank(rank: int, port: int, case: Case, data: Path, out: Path, more: tuple[str, ...]) -> None:
+    os.environ |= {
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "WORLD_SIZE": "2",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+    }
+    try:
+        _train(case, data, out, *more)
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def ranks() -> Iterator[Callable[..., None]]:
+    running: list[Any] = []
+
+    def start(*args: Any) -> None:
+        port = _free_port()
+        for rank in range(2):
+            running.append(_FORKS.Process(target=_rank, args=(rank, port, *args)))
+            running[-1].start()
+        for child in running:
+            child.join(120)
+        assert [child.exitcode for child in running] == [0, 0]
+
+    yield start
+    for child in running:
+        if child.is_alive():
+            child.kill()
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if c.still], ids=lambda case: case.system)
+def test_two_processes_equal_one(case: Case, tmp_path: Path, ranks: Callable[..., None]) -> None:
+    """Same global batch, same loss and same weights: contrast and CCC included."""
+    data = case.corpus(tmp_path)
+    _train(case, data, tmp_path / "one", *case.still)
+    ranks(case, data, tmp_path / "two", case.still)
+    one, two = _log(tmp_path / "one"), _log(tmp_path / "two")
+    assert [line["step"] for line in one] == [line["step"] for line in two]
+    for a, b in zip(one, two, strict=True):
+        if "loss" in a:
+            assert a["loss"] == pytest.approx(b["loss"], rel=1e-5)
+    weights = load_file(tmp_path / "two/model.safetensors")
+    for name, tensor in load_file(tmp_path / "one/model.safetensors").items():
+        torch.testing.assert_close(weights[name], tensor, atol=1e-5, rtol=1e-4)
+
+
+def test_every_system_has_a_row() -> None:
+    assert {case.system for case in CASES} == set(registry.systems())
+
+
+def test_another_run_is_never_overwritten(lives: Callable[[Case], Life]) -> None:
+    life = lives(CASES[0])
+    with pytest.raises(mien.RunError, match=r"differs in .*train\.lr"):
+        _train(life.case, life.data, life.out, "lr=0.5")
+    assert folder.read_config(life.out).train.lr != 0.5

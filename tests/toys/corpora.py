@@ -1,0 +1,184 @@
+"""Small corpora for the toy systems: one writer each, with all that a manifest may lack."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+_PARTS = ["train", "train", "train", "test"]
+
+
+def _write(
+    folder: Path, rows: Iterable[dict[str, Any]], tasks: list[dict[str, Any]] | None
+) -> Path:
+    path = folder / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    if tasks:
+        (folder / "rows.tasks.json").write_text(json.dumps(tasks), encoding="utf-8")
+    return path
+
+
+def _save(folder: Path, name: str, array: np.ndarray) -> str:
+    np.save(folder / f"{name}.npy", array)
+    return f"{name}.npy"
+
+
+def clips(folder: Path, seed: int = 0) -> Path:
+    """Three classes; sequences ``a`` of several lengths, vectors ``b``; some rows lack one."""
+    random = np.random.default_rng(seed)
+    rows = []
+    for i in range(48):
+        label = i % 3
+        a = random.normal(size=(2 + i % 5, 6)).astype(np.float32) + label
+        b = random.normal(size=4).astype(np.float32) - label
+        features: dict[str, Any] = {"a": _save(folder, f"a{i}", a), "b": b.tolist()}
+        if i % 7 == 3:
+            del features["a"]
+        elif i % 7 == 5:
+            del features["b"]
+        name = "xyz"[label]
+        rows.append(
+            {
+                "id": f"clip{i}",
+                "speaker": f"p{i // 4}",
+                "split": _PARTS[(i // 4) % 4],
+                "labels": {"emotion": {"x": 0.5, name: 0.5} if i % 11 == 10 and label else name},
+                "features": features,
+            }
+        )
+    return _write(folder, rows, None)
+
+
+def frames(folder: Path, seed: int = 0) -> Path:
+    """Two action units and valence-arousal for each frame; -1 and -5 mark invalid ones."""
+    random = np.random.default_rng(seed)
+    rows = []
+    for i in range(32):
+        length = 5 + i % 6
+        face = random.normal(size=(length, 5)).astype(np.float32)
+        units = (face[:, :2] > 0).astype(np.float32)
+        affect = np.tanh(face[:, 2:4])
+        units[random.random(length) < 0.2] = -1
+        affect[random.random(length) < 0.2] = -5
+        if i == 5:
+            units[:], affect[:] = -1, -5  # a clip without any valid frame is harmless
+        rows.append(
+            {
+                "id": f"video{i}",
+                "speaker": f"p{i // 2}",
+                "split": _PARTS[(i // 2) % 4],
+                "fps": 5,
+                "features": {"face": _save(folder, f"face{i}", face)},
+                "labels": {
+                    "au": {"path": _save(folder, f"au{i}", units), "fps": 5},
+                    "affect": {"path": _save(folder, f"va{i}", affect), "fps": 5},
+                },
+            }
+        )
+    return _write(
+        folder,
+        rows,
+        [
+            {
+                "name": "au",
+                "problem": "many_of_n",
+                "resolution": "frame",
+                "labels": ["AU1", "AU2"],
+                "invalid": [-1],
+            },
+            {
+                "name": "affect",
+                "problem": "regression",
+                "resolution": "frame",
+                "labels": ["valence", "arousal"],
+                "ranges": [[-1, 1], [-1, 1]],
+                "invalid": [-5],
+            },
+        ],
+    )
+
+
+def dialogues(folder: Path, seed: int = 0) -> Path:
+    """Dialogues of several lengths; one utterance without a label, one without features."""
+    random = np.random.default_rng(seed)
+    rows = []
+    for talk in range(20):
+        for turn in range(2 + talk % 4):
+            label = int(random.integers(3))
+            words = random.normal(size=6) + label
+            row: dict[str, Any] = {
+                "id": f"d{talk}u{turn}",
+                "dialogue": f"d{talk}",
+                "turn": turn,
+                "speaker": f"d{talk}-{turn % 2}",
+                "split": _PARTS[talk % 4],
+                "features": {"words": words.round(3).tolist()},
+                "labels": {"emotion": ["joy", "fear", "none"][label]},
+            }
+            if talk == 4 and turn == 0:
+                row["labels"] = {"emotion": None}
+            if talk == 5 and turn == 1:
+                row["features"] = {}
+            rows.append(row)
+    task = {
+        "name": "emotion",
+        "problem": "one_of_n",
+        "resolution": "utterance",
+        "labels": ["joy", "fear", "none"],
+    }
+    return _write(folder, rows, [task])
+
+
+def texts(folder: Path, seed: int = 0) -> Path:
+    """Sentences that say what they are, with letters of several bytes among them."""
+    random = np.random.default_rng(seed)
+    words = {"glad": ["hurra", "schön", "yes"], "sad": ["oh", "weh", "no…"]}
+    rows = []
+    for i in range(32):
+        label = list(words)[i % 2]
+        chosen = random.choice(words[label], size=1 + i % 3)
+        rows.append(
+            {
+                "id": f"t{i}",
+                "speaker": f"p{i // 4}",
+                "split": _PARTS[(i // 4) % 4],
+                "text": " ".join(chosen) + f" {i}",
+                "labels": {"emotion": label},
+            }
+        )
+    return _write(folder, rows, None)
+
+
+def recordings(folder: Path, seed: int = 0) -> Path:
+    """Frames and waveforms as arrays, for towers: dark and low, or bright and high."""
+    random = np.random.default_rng(seed)
+    rows = []
+    for i in range(16):
+        label = i % 2
+        length = 6 + i % 3
+        video = random.integers(0, 120, size=(length, 32, 32, 3)) + 100 * label
+        time = np.arange(8000 + 500 * (i % 3)) / 16000
+        audio = 0.3 * np.sin(2 * np.pi * (200 + 600 * label) * time)
+        audio = audio + 0.01 * random.normal(size=time.size)
+        features = {
+            "video": _save(folder, f"video{i}", video.astype(np.uint8)),
+            "audio": _save(folder, f"audio{i}", audio.astype(np.float32)),
+        }
+        if i % 8 == 3:
+            del features["audio"]
+        elif i % 8 == 4:
+            del features["video"]
+        rows.append(
+            {
+                "id": f"r{i}",
+                "speaker": f"p{i // 2}",
+                "split": _PARTS[(i // 2) % 4],
+                "features": features,
+                "labels": {"emotion": ["calm", "glad"][label]},
+            }
+        )
+    return _write(folder, rows, None)
