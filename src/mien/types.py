@@ -195,6 +195,10 @@ class _Tensors:
         """The same record with ``change`` applied to each tensor in it."""
         return replace(self, **{f.name: _map(getattr(self, f.name), change) for f in fields(self)})
 
+    def pin_memory(self: _Self) -> _Self:
+        """The same record in memory that a GPU can fetch from by itself; a data loader asks."""
+        return self.map(lambda tensor: tensor.pin_memory())
+
     def to(self: _Self, device: torch.device | str) -> _Self:
         """The same record on another device."""
         return self.map(lambda tensor: tensor.to(device, non_blocking=True))

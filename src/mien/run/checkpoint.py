@@ -97,6 +97,11 @@ def load_state(folder: Path) -> tuple[int, dict[str, Tensor], Any] | None:
     return None
 
 
+def has_state(folder: Path) -> bool:
+    """Whether there is a whole state to resume from."""
+    return bool(_states(folder))
+
+
 def sweep(folder: Path) -> None:
     """Remove what a kill left half-written, here and below."""
     for unfinished in list(folder.rglob(".*.unfinished")):

@@ -275,7 +275,9 @@ class _Training:
         model = assemble.build(stage, settings, specs)
         if handed:
             new = assemble.receive(model, handed, self._prefixes(name))
-            self.log.write({"stage": name, "step": 0, "started_from": len(handed), "new": new})
+            if not checkpoint.has_state(self.out / "state" / name):
+                self.log.rewind(name, -1)  # a kill may have come between this line and a state
+                self.log.write({"stage": name, "step": 0, "started_from": len(handed), "new": new})
         model.front_end.fit(infer.batches(rows, specs, _BATCH_FOR_SCORING))
         objective = assemble.make_objective(stage, settings, specs, rows)
         held = self._selection_rows()
