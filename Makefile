@@ -40,6 +40,6 @@ $(READY): pyproject.toml constraints.txt
 		echo "  try: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
 	@echo "making $(VENV): torch and its companions, a minute or more"
 	@$(PYTHON) -m venv --clear $(VENV)
-	@$(INSTALL) torch
-	@$(INSTALL) -e ".[dev]"
+	@$(INSTALL) torch && $(INSTALL) -e ".[dev]" || { \
+		echo "  for the whole story: $(BIN)/pip install -c constraints.txt -e '.[dev]'" >&2; exit 1; }
 	@touch $@

@@ -35,9 +35,8 @@ MACS = {"vit-b32": 76.5e9, "vit-b16": 287e9, "vit-l14": 1302e9}
 def built(preset: str) -> tuple[Model, RunConfig]:
     """The preset's model on the device, with random weights, and its settings."""
     known = config.resolve("claip-emo", preset=preset)
-    values = {
-        name: dict(towers.KNOWN[getattr(known.model, name)].architecture) for name in ("vision", "audio")
-    }
+    names = {part: getattr(known.model, part) for part in ("vision", "audio")}
+    values = {part: dict(towers.KNOWN[name].architecture) for part, name in names.items()}
     settings = config.resolve("claip-emo", preset=preset, values={"model": values})
     stage = registry.system("claip-emo").load().STAGES[settings.stages[-1]]
     torch.manual_seed(0)
@@ -92,23 +91,29 @@ def matrix_rate() -> float:
     return 2 * size**3 / seconds(lambda: torch.mm(a, b), 10)
 
 
+def backward(loss: Tensor) -> None:
+    """Gradients of everything that learns."""
+    torch.autograd.backward(loss)
+
+
 class Plain(nn.Module):
     """The same modules called one after the other, as one would write it by hand."""
 
     def __init__(self, model: Model) -> None:
         super().__init__()
-        self.encoders, self.temporal = model.network.encoders, model.network.temporal
-        self.heads = model.network.heads
+        network: Any = model.network
+        self.vision, self.sound = network.encoders["video"].base, network.encoders["audio"].base
+        self.temporal, self.head = network.temporal["video"], network.heads[SPEC.name]
 
     def forward(self, video: Tensor, audio: Tensor) -> Tensor:
         """Pixels (B, 3, T, H, W) and log-mels (B, 1, time, 64) to logits (B, C)."""
         frames = video.transpose(1, 2).flatten(0, 1)
-        seen = self.encoders["video"].base(pixel_values=frames).pooler_output
+        seen = self.vision(pixel_values=frames).pooler_output
         seen = seen.view(len(video), video.shape[2], -1)
         longer = torch.zeros(len(audio), 1, dtype=torch.bool, device=audio.device)
-        heard = self.encoders["audio"].base(audio, is_longer=longer).pooler_output
-        seen = self.temporal["video"](seen, None)
-        logits: Tensor = self.heads[SPEC.name](torch.cat([heard, seen], 1))
+        heard = self.sound(audio, is_longer=longer).pooler_output
+        seen = self.temporal(seen, None)
+        logits: Tensor = self.head(torch.cat([heard, seen], 1))
         return logits
 
 
@@ -144,7 +149,7 @@ def profile(preset: str, size: int, repeats: int) -> dict[str, Any]:
             )
         with autocast:
             output = model(here, mixture)
-        objective(output.map(Tensor.float), here)["loss"].backward()
+        backward(objective(output.map(Tensor.float), here)["loss"])
         adam.step()
         adam.zero_grad()
 
@@ -153,9 +158,10 @@ def profile(preset: str, size: int, repeats: int) -> dict[str, Any]:
     def plain_step() -> None:
         with autocast:
             logits = plain(**ready)
-        nn.functional.cross_entropy(
+        loss = nn.functional.cross_entropy(
             logits.float(), moved.targets[SPEC.name], label_smoothing=train.label_smoothing
-        ).backward()
+        )
+        backward(loss)
         adam.step()
         adam.zero_grad()
 
@@ -164,12 +170,12 @@ def profile(preset: str, size: int, repeats: int) -> dict[str, Any]:
         torch.cuda.reset_peak_memory_stats()
     whole = seconds(step, repeats)
     peak = torch.cuda.max_memory_allocated() / 2**30 if DEVICE.type == "cuda" else None
-    found = {
+    found: dict[str, Any] = {
         "preset": preset,
         "batch": size,
         "step_s": whole,
         "front_end_s": seconds(lambda: model.front_end(moved.inputs, moved.mask), repeats),
-        "towers_and_head_s": seconds(lambda: network().backward(), repeats),
+        "towers_and_head_s": seconds(lambda: backward(network()), repeats),
         "plain_step_s": seconds(plain_step, repeats),
         "clips_per_second": size / whole,
         "peak_gib": peak,

@@ -56,7 +56,12 @@ CASES = [
     Case("toy-dialogues", "tiny", corpora.dialogues),
     Case("toy-pretrain", "tiny", corpora.clips, still=("accumulate=2",)),
     Case("toy-text", "tiny", corpora.texts),
-    Case("claip-emo", "tiny", corpora.recordings, overrides=("epochs=3", "batch_size=4", "save_seconds=0")),
+    Case(
+        "claip-emo",
+        "tiny",
+        corpora.recordings,
+        overrides=("epochs=3", "batch_size=4", "save_seconds=0"),
+    ),
 ]
 
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.system)

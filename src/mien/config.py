@@ -9,7 +9,7 @@ import copy
 import types
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar, cast
+from typing import Any, Literal, Self, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
@@ -122,9 +122,9 @@ class RunConfig(Settings):
 
     def to_yaml(self) -> str:
         """The whole configuration, readable and loadable."""
-        return cast(
-            "str", yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-        )
+        values = self.model_dump(mode="json")
+        text: str = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+        return text
 
 
 def run_config_class(system: registry.System) -> type[RunConfig]:

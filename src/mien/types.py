@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 from mien.errors import ConfigError
 
@@ -173,9 +173,6 @@ class Sample:
     mask: dict[str, Array] = field(default_factory=dict)
 
 
-_Self = TypeVar("_Self", bound="Batch | Output")
-
-
 def _map(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
     import torch
 
@@ -191,15 +188,18 @@ class _Tensors:
 
     __slots__ = ()
 
-    def map(self: _Self, change: Callable[[Tensor], Tensor]) -> _Self:
+    def map(self, change: Callable[[Tensor], Tensor]) -> Self:
         """The same record with ``change`` applied to each tensor in it."""
-        return replace(self, **{f.name: _map(getattr(self, f.name), change) for f in fields(self)})
+        known: Any = self  # a dataclass, as are all that share this base
+        changed = {f.name: _map(getattr(self, f.name), change) for f in fields(known)}
+        made: Self = replace(known, **changed)
+        return made
 
-    def pin_memory(self: _Self) -> _Self:
+    def pin_memory(self) -> Self:
         """The same record in memory that a GPU can fetch from by itself; a data loader asks."""
         return self.map(lambda tensor: tensor.pin_memory())
 
-    def to(self: _Self, device: torch.device | str) -> _Self:
+    def to(self, device: torch.device | str) -> Self:
         """The same record on another device."""
         return self.map(lambda tensor: tensor.to(device, non_blocking=True))
 

@@ -58,6 +58,7 @@ class Model(nn.Module):
         self.network = network
 
     def forward(self, batch: Batch, mixing: Mixing | None = None) -> Output:
+        """Recorded tensors to answers; in training clips may be mixed on the way."""
         # Spectra and statistics need full precision, also under autocast.
         with torch.autocast(batch.present.device.type, enabled=False):
             inputs, mask = self.front_end(batch.inputs, batch.mask)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,12 @@ def inspect(
     except DataError:
         specs = None  # the check says what is not declared, among all else
     with Bar("checking", len(manifest.rows), unit="rows", quiet=quiet) as bar:
-        report = check(manifest, specs, progress=lambda done, of: bar.advance("", rate=0.0))
+        began = time.monotonic()
+
+        def note(done: int, _: int) -> None:
+            bar.advance("", rate=done / max(1e-9, time.monotonic() - began))
+
+        report = check(manifest, specs, progress=note)
     return report, page(report, str(path))
 
 

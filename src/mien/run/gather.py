@@ -68,18 +68,28 @@ def whole(output: Output, batch: Batch, accelerator: Accelerator) -> tuple[Outpu
     """Outputs and targets of all processes in rank order; only the own outputs carry a graph."""
     if accelerator.num_processes == 1:
         return output, batch
-    everyone: list[tuple[Output, Batch]] = [None] * accelerator.num_processes  # type: ignore[list-item]
-    bare = replace(batch, inputs={}, mask={})
-    mine = (output.map(Tensor.detach).to("cpu"), bare.to("cpu"))
-    torch.distributed.all_gather_object(everyone, mine)
-    device = batch.present.device
-    outputs = [item.to(device) for item, _ in everyone]
-    # A scalar such as a temperature belongs to every process's loss: its gradient would count once
-    # for each process, so only a share of it flows here.
-    outputs[accelerator.process_index] = output.map(
-        lambda t: t if t.ndim else t.detach() + (t - t.detach()) / accelerator.num_processes
+    bare = replace(batch, inputs={}, mask={}, times=None, ids=(), group=())
+    return (
+        output.map(lambda tensor: _everyones(tensor, accelerator)),
+        bare.map(lambda tensor: _everyones(tensor, accelerator)),
     )
-    return join_outputs(outputs), join_batches([item.to(device) for _, item in everyone])
+
+
+def _everyones(tensor: Tensor, accelerator: Accelerator) -> Tensor:
+    """One tensor of all processes along its first axis, the others padded to the longest."""
+    if tensor.ndim == 0:
+        # A scalar such as a temperature belongs to every process's loss: its gradient would count
+        # once for each process, so only a share of it flows here.
+        return tensor.detach() + (tensor - tensor.detach()) / accelerator.num_processes
+    kind = tensor.dtype
+    # Padding would make numbers of truths, on those processes alone that have something to pad.
+    padded = tensor.to(torch.uint8) if kind is torch.bool else tensor
+    for axis in range(1, tensor.ndim):
+        padded = accelerator.pad_across_processes(padded, dim=axis)
+    parts = list(accelerator.gather(padded.detach()[None]).unbind(0))
+    parts[accelerator.process_index] = padded
+    together: Tensor = torch.cat(parts).to(kind)
+    return together
 
 
 def join_outputs(outputs: Sequence[Output]) -> Output:

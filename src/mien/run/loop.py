@@ -125,10 +125,11 @@ class Loop:
         if size < 1:
             raise ConfigError("the training part is empty", fix="mien data check MANIFEST")
         if batch % parts:
+            fewer = batch // parts * parts  # never more: there may be no more clips
             raise ConfigError(
                 f"a batch of {batch} does not divide over {self.accelerator.num_processes} "
                 f"processes and {self.config.accumulate} micro-batches",
-                fix=f"train.batch_size={max(1, round(batch / parts)) * parts}",
+                fix=f"train.batch_size={fewer}" if fewer else "train.accumulate=1",
             )
 
     def _batches(self) -> Iterator[list[Batch]]:
@@ -314,14 +315,14 @@ class Loop:
             course.step, steps=self.steps, warmup=self.warmup, config=config
         )
         if self.score is not None:
-            with self.average.applied():
+            with self.average.applied():  # what was scored is what is kept
                 torch.manual_seed(seed_for(self.seed, self.label, "score"))
                 value, named = self.score(self.model)
+                if value > course.best:
+                    course.best, course.best_epoch = value, epoch
+                    self._keep_best()
             self.trained.train()
             line |= {f"held_out/{name}": number for name, number in named.items()}
-            if value > course.best:
-                course.best, course.best_epoch = value, epoch
-                self._keep_best()
             patience = config.patience
             course.stopped = patience is not None and epoch - course.best_epoch >= patience
         course.stopped = course.stopped or epoch >= config.epochs
