@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,7 +21,7 @@ USE = (
 
 app = typer.Typer(
     name="mien",
-    help="Seven published systems for multimodal emotion recognition: train, evaluate, predict.\n\n"
+    help="Published systems for multimodal emotion recognition: train, evaluate, predict.\n\n"
     "New here? [bold]mien demo[/bold] shows the whole story offline in under a minute.",
     epilog=USE,
     rich_markup_mode="rich",
@@ -40,13 +41,19 @@ ManifestPath = Annotated[
 ]
 Words = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[KEY=VALUE]...", help="Settings, such as lr=1e-4 or model.rank=4."),
+    typer.Argument(metavar="KEY=VALUE", help="Settings laid over all else, such as lr=1e-4."),
 ]
 Out = Annotated[Path, typer.Option("--out", help="Run folder to make, or to go on with.")]
-Preset = Annotated[str | None, typer.Option("--preset", help="Named settings of the system.")]
-ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML laid over the preset.")]
+Preset = Annotated[
+    str | None, typer.Option("--preset", help="Named settings, as in [bold]mien systems[/bold].")
+]
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", help="YAML file of settings, laid over the preset.")
+]
 Seeds = Annotated[str | None, typer.Option("--seeds", help="One run each, such as 0,1,2.")]
-Init = Annotated[Path | None, typer.Option("--init", help="A run to start from.")]
+Init = Annotated[
+    Path | None, typer.Option("--init", help="A run whose handed-on weights to start from.")
+]
 SelfContained = Annotated[
     bool, typer.Option("--self-contained", help="Store every tower in the run, however large.")
 ]
@@ -73,6 +80,29 @@ def _print(value: Any, as_json: bool, text: str) -> None:
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False) if as_json else text)
 
 
+def _speaks() -> bool:
+    """Of several processes that were launched together only the first prints results."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="Where to leave corpus and runs.")] = Path(
+        "mien-demo"
+    ),
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make a small corpus of feature vectors, train on it, score held-out speakers, predict.
+
+    [dim]mien demo --out demo[/dim]
+    """
+    from mien.run.demo import demo as run
+
+    metrics, text = run(out, quiet=quiet or as_json)
+    _print(metrics, as_json, text)
+
+
 @app.command()
 def systems(
     name: Annotated[str | None, typer.Argument(help="Show one system's card and presets.")] = None,
@@ -80,17 +110,18 @@ def systems(
         bool, typer.Option("--measure", help="Build each preset without weights and count it.")
     ] = False,
     schema: Annotated[
-        bool, typer.Option("--schema", help="Print the JSON schema of a system's settings.")
+        bool, typer.Option("--schema", help="Print the JSON schema of the system's settings.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """List the systems, their papers and presets. Needs no torch unless measuring."""
+    """List the systems, their papers and presets, or show one.
+
+    [dim]mien systems claip-emo[/dim]
+    """
     from mien import registry
 
     if schema:
-        from mien import config
-
-        typer.echo(json.dumps(config.schema(name or next(iter(registry.systems()))), indent=2))
+        _print_schema(name)
         return
     chosen = [registry.system(name)] if name else list(registry.systems().values())
     if measure:
@@ -106,6 +137,14 @@ def systems(
         as_json,
         cards.page(chosen[0]) if name else cards.listing(chosen),
     )
+
+
+def _print_schema(name: str | None) -> None:
+    from mien import config
+
+    if name is None:
+        raise MienError("whose settings?", fix="mien systems claip-emo --schema")
+    typer.echo(json.dumps(config.schema(name), indent=2))
 
 
 @app.command()
@@ -128,7 +167,10 @@ def train(
 ) -> None:
     """Train a system on your data. Interrupted? The same command goes on where it stopped.
 
-    [dim]mien train claip-emo --preset features --data clips.jsonl --out runs/first lr=1e-3[/dim]
+    [dim]mien train claip-emo --preset features --data clips.jsonl --out runs/a[/dim]
+
+    [dim]mien train claip-emo --preset features --data clips.jsonl --out runs/b
+    data.folds=5 --folds lr=5e-4 epochs=40[/dim]
     """
     from mien.run.score import table
     from mien.run.train import train as run
@@ -147,48 +189,25 @@ def train(
         self_contained=self_contained,
         quiet=quiet or as_json,
     )
-    _print(metrics, as_json, table(metrics))
-
-
-@app.command()
-def pretrain(
-    system: SystemName,
-    data: ManifestPath,
-    out: Out,
-    words: Words = None,
-    preset: Preset = None,
-    config: ConfigFile = None,
-    init: Init = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
-) -> None:
-    """Run a system's self-supervised stages, which need no labels."""
-    from mien.run.train import train as run
-
-    metrics = run(
-        system,
-        data=data,
-        out=out,
-        preset=preset,
-        only=lambda stage: not stage.supervised,
-        config=config,
-        overrides=words or (),
-        init=init,
-        quiet=quiet or as_json,
-    )
-    _print(metrics, as_json, f"{out} is ready: mien train {system} --init {out} ...")
+    several = "seeds" in metrics
+    run_again = f"mien evaluate {out}" if several else f"mien predict MANIFEST --run {out}"
+    if _speaks():
+        _print(metrics, as_json, f"{table(metrics)}\n\n{out} is ready: {run_again}")
 
 
 @app.command()
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    run: Annotated[Path, typer.Argument(help="A run folder, or a folder of folds and seeds.")],
     data: Annotated[
         Path | None, typer.Option("--data", help="Manifest to score (default: the run's own test).")
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Also write the JSON here.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Score a run: accuracy, recalls, calibration, with intervals over clips and over groups."""
+    """Score a run: accuracy, recalls, calibration, with intervals over clips and over groups.
+
+    [dim]mien evaluate runs/a --data others.csv --out scores.json[/dim]
+    """
     from mien.run.score import evaluate as score
     from mien.run.score import table
 
@@ -205,58 +224,91 @@ def predict(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Say what a run sees and hears in each clip, and how sure it is."""
+    """Say what a run sees and hears in each clip, and how sure it is.
+
+    [dim]mien predict clips.jsonl --run runs/a --out timelines.jsonl[/dim]
+    """
     from mien.run.load import load
     from mien.run.say import lines, write
 
     loaded = load(run)
     timelines = [timeline for path in paths for timeline in loaded.predict(path)]
+    text = lines(timelines, loaded.specs)
     if out is not None:
         write(out, timelines)
-    _print([timeline.to_dict() for timeline in timelines], as_json, lines(timelines, loaded.specs))
+        text += f"\n{len(timelines)} timelines are in {out}"
+    _print([timeline.to_dict() for timeline in timelines], as_json, text)
 
 
-@data_app.command()
-def check(
-    manifest: Annotated[Path, typer.Argument(help="Manifest: JSONL, CSV or Parquet.")],
+@app.command()
+def pretrain(
+    system: SystemName,
+    data: ManifestPath,
+    out: Out,
+    words: Words = None,
+    preset: Preset = None,
     config: ConfigFile = None,
+    init: Init = None,
     as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Find missing and broken files, label typos, imbalance, and leaks between parts.
+    """Run a system's self-supervised stages, which need no labels; not every system has some.
 
-    Exits with 1 where something is wrong.
+    [dim]mien pretrain SYSTEM --data clips.jsonl --out runs/pre[/dim]
+
+    [dim]mien train SYSTEM --init runs/pre --stage NAME --data clips.jsonl --out runs/c[/dim]
     """
-    from mien.run.check import inspect
+    from mien.run.train import train as run
 
-    report, text = inspect(manifest, config)
-    _print(report.to_dict(), as_json, text)
-    if report.errors:
-        raise typer.Exit(1)
+    metrics = run(
+        system,
+        data=data,
+        out=out,
+        preset=preset,
+        only=lambda stage: not stage.supervised,
+        config=config,
+        overrides=words or (),
+        init=init,
+        quiet=quiet or as_json,
+    )
+    if _speaks():
+        _print(metrics, as_json, f"{out} is ready: mien train {system} --init {out} ...")
 
 
 @app.command()
 def doctor(as_json: Json = False) -> None:
-    """Say what this machine can do, and what to install for the rest."""
+    """Say what this machine can do, and what to install for the rest.
+
+    [dim]mien doctor --json[/dim]
+    """
     from mien.run.doctor import examine, page
 
     found = examine()
     _print(found, as_json, page(found))
 
 
-@app.command()
-def demo(
-    out: Annotated[Path, typer.Option("--out", help="Where to leave corpus and run.")] = Path(
-        "mien-demo"
-    ),
+@data_app.command()
+def check(
+    manifest: Annotated[Path, typer.Argument(help="Manifest: JSONL, CSV or Parquet.")],
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", help="YAML file whose data part says how to read it."),
+    ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Make a small corpus of feature vectors, train on it, score held-out speakers, predict."""
-    from mien.run.demo import demo as run
-    from mien.run.score import table
+    """Find missing and broken files, label typos, imbalance, and leaks between parts.
 
-    metrics, said = run(out, quiet=quiet or as_json)
-    _print(metrics, as_json, f"{table(metrics)}\n\n{said}")
+    Exits with 1 where something must be mended, or somebody is on both sides of a split.
+
+    [dim]mien data check clips.jsonl[/dim]
+    """
+    from mien.run.check import inspect
+
+    report, text = inspect(manifest, config, quiet=quiet or as_json)
+    _print(report.to_dict(), as_json, text)
+    if report.errors or any(finding.kind.endswith(" leak") for finding in report.warnings):
+        raise typer.Exit(1)
 
 
 def _numbers(text: str | None) -> list[int] | None:

@@ -7,6 +7,7 @@ of a corpus is never read.
 from __future__ import annotations
 
 import hashlib
+import stat
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from mien.data.rows import FeatureRef, Inline, Row
 from mien.errors import DataError
 
 _END = 1 << 16  # bytes looked at on either side of a file
+_CONSTANT = "constant"
 
 
 def keys(rows: Sequence[Row], place: Place | None = None) -> list[str | None]:
@@ -32,9 +34,12 @@ def keys(rows: Sequence[Row], place: Place | None = None) -> list[str | None]:
         place: where paths start for rows that were not read from a file; without it only
             values within the rows are compared.
     """
-    named = {_path(name, row, place) for row in rows for name in _files(row)}
-    tokens = _tokens(sorted(path for path in named if path is not None))
-    return [_key(row, place, tokens) for row in rows]
+    paths = [{name: _path(name, row, place) for name in _files(row)} for row in rows]
+    tokens = _tokens({path for named in paths for path in named.values() if path is not None})
+    return [
+        _key(row, row.place or place, {n: tokens.get(p) if p else None for n, p in named.items()})
+        for row, named in zip(rows, paths, strict=True)
+    ]
 
 
 def _files(row: Row) -> list[str]:
@@ -42,70 +47,68 @@ def _files(row: Row) -> list[str]:
     return [name for name in (row.video, row.audio, *refs) if name]
 
 
-def _path(name: str, row: Row, place: Place | None) -> Path | None:
+def _path(name: str, row: Row, place: Place | None) -> str | None:
     where = row.place or place
     try:
-        return where.find(name) if where is not None else None
+        return str(where.find(name)) if where is not None else None
     except DataError:
         return None
 
 
-def _key(row: Row, place: Place | None, tokens: dict[Path, str]) -> str | None:
+def _key(row: Row, place: Place | None, tokens: dict[str, str | None]) -> str | None:
     parts: list[str] = []
     for kind, name in (("video", row.video), ("audio", row.audio)):
         if name:
-            path = _path(name, row, place)
-            token = tokens.get(path) if path is not None else None
-            if token is None:
+            if (token := tokens[name]) is None:
                 return None
             parts.append(f"{kind} {token} {row.start} {row.end} {row.person} {row.box}")
     constant = not parts
     for name, ref in sorted(row.features.items()):
-        token = _feature(ref, row, place, tokens)
+        token = tokens[ref] if isinstance(ref, str) and ref in tokens else _values(ref, place)
         if token is None:
             return None
-        constant = constant and token == "constant"
+        constant = constant and token == _CONSTANT
         parts.append(f"{name} {token}")
     return None if constant else _digest("\n".join(parts).encode())
 
 
-def _feature(ref: FeatureRef, row: Row, place: Place | None, tokens: dict[Path, str]) -> str | None:
-    """What stands for a feature's content; None where it cannot be read."""
-    where = row.place or place
-    if isinstance(ref, Inline):
-        same = bool((ref.values == ref.values.flat[0]).all())
-        return "constant" if same else _digest(ref.values.tobytes())
-    if where is None:
+def _values(ref: FeatureRef, place: Place | None) -> str | None:
+    """What stands for values in a row or in a file of many; None where they cannot be read."""
+    if place is None and not isinstance(ref, Inline):
         return None
-    if "::" not in ref:
-        path = _path(ref, row, place)
-        return tokens.get(path) if path is not None else None
     try:
-        array = features.load(ref, where)
+        array = features.load(ref, place or Path())
     except DataError:
         return None
-    same = not array.size or bool((array == array.flat[0]).all())
-    return "constant" if same else _digest(array.tobytes())
+    return _CONSTANT if _same_throughout(array) else _digest(array.tobytes())
+
+
+def _same_throughout(array: features.Array) -> bool:
+    return not array.size or bool((array == array.flat[0]).all())
 
 
 # -- files -----------------------------------------------------------------------------------------
 
 
-def _tokens(paths: Iterable[Path]) -> dict[Path, str]:
+def _tokens(paths: Iterable[str]) -> dict[str, str]:
     """A token for each file or folder that is there; equal where the content is."""
-    tokens: dict[Path, str] = {}
-    alike: list[tuple[Path, tuple[str, ...]]] = []
-    for path in paths:
-        if path.is_dir():
-            tokens[path] = _folder(path)
-        elif path.is_file():
-            alike.append((path, (str(path.stat().st_size),)))
+    tokens: dict[str, str] = {}
+    alike: list[tuple[str, tuple[str, ...]]] = []
+    for path in sorted(paths):
+        try:
+            facts = Path(path).stat()
+        except OSError:
+            continue
+        if stat.S_ISDIR(facts.st_mode):
+            tokens[path] = _folder(Path(path))
+        elif stat.S_ISREG(facts.st_mode):
+            alike.append((path, (str(facts.st_size),)))
     for look in (_both_ends, _all_bytes):
         many = Counter(known for _, known in alike)
         # What nothing else is like needs no closer look: its own name will do.
         tokens |= {path: f"only {path}" for path, known in alike if many[known] == 1}
-        alike = [(path, (*known, look(path))) for path, known in alike if many[known] > 1]
-    return tokens | {path: "constant" if _constant(path) else " ".join(k) for path, k in alike}
+        alike = [(path, (*known, look(Path(path)))) for path, known in alike if many[known] > 1]
+    return tokens | {path: _CONSTANT if _constant(path) else " ".join(k) for path, k in alike}
 
 
 def _both_ends(path: Path) -> str:
@@ -120,14 +123,14 @@ def _all_bytes(path: Path) -> str:
         return hashlib.file_digest(file, _new).hexdigest()
 
 
-def _constant(path: Path) -> bool:
+def _constant(name: str) -> bool:
+    path = Path(name)
     if path.suffix.lower() != ".npy":
         return False
     try:
-        array = features.load(path.name, path.parent)
+        return _same_throughout(features.load(path.name, path.parent))
     except DataError:
         return False
-    return not array.size or bool((array == array.flat[0]).all())
 
 
 def _folder(path: Path) -> str:

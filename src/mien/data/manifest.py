@@ -62,24 +62,7 @@ class Manifest:
         """
         path = Path(path)
         stated = Path(root) if root is not None else None
-        place = Place.of(path, stated)
-        rows: list[Row] = []
-        lines: dict[str, str] = {}
-        for where, record in tables.read(path, columns or {}):
-            try:
-                row = row_of(record, rename=rename, place=place)
-                if row.id in lines:
-                    raise DataError(
-                        f"the id {row.id!r} was given before, in {lines[row.id]}",
-                        fix="every row needs an id of its own",
-                    )
-            except DataError as error:
-                name = f", row {record['id']!r}" if record.get("id") else ""
-                raise DataError(error.what, where=where + name, fix=error.fix) from error
-            lines[row.id] = where
-            rows.append(row)
-        if not rows:
-            raise DataError("the manifest has no rows", where=str(path))
+        rows = _rows(path, columns or {}, rename or {}, Place.of(path, stated))
         tasks, licence = declared.read(path)
         return cls(rows, path, stated, tasks, licence)
 
@@ -135,6 +118,29 @@ class Manifest:
                 where=f"row {row.id!r}",
                 fix=f"write it into {str(here.folder)!r}, or state a root that holds both",
             ) from error
+
+
+def _rows(
+    path: Path, columns: Mapping[str, str], rename: Mapping[str, str], place: Place
+) -> list[Row]:
+    rows: list[Row] = []
+    lines: dict[str, str] = {}
+    for where, record in tables.read(path, columns):
+        try:
+            row = row_of(record, rename=rename, place=place)
+            if row.id in lines:
+                raise DataError(
+                    f"the id {row.id!r} was given before, in {lines[row.id]}",
+                    fix="every row needs an id of its own",
+                )
+        except DataError as error:
+            name = f", row {record['id']!r}" if record.get("id") else ""
+            raise DataError(error.what, where=where + name, fix=error.fix) from error
+        lines[row.id] = where
+        rows.append(row)
+    if not rows:
+        raise DataError("the manifest has no rows", where=str(path))
+    return rows
 
 
 def _with_paths(row: Row, move: Callable[[str], str], place: Place) -> Row:

@@ -1,5 +1,8 @@
 """Where a manifest's paths start, and the folder that they may not leave."""
 
+# Text, not Path objects: every path of every row passes here, and this is four times as fast.
+# ruff: noqa: PTH114, PTH117, PTH118
+
 from __future__ import annotations
 
 import os
@@ -39,18 +42,18 @@ class Place:
         """
         if not name or "\0" in name:
             raise DataError(f"{name!r} is not a path")
-        if Path(name).is_absolute() and self.root == self.folder:
+        if os.path.isabs(name) and self.root == self.folder:
             raise DataError(
                 f"{name!r} is an absolute path",
                 fix="write it relative to the manifest, or state the root that it lies in",
             )
-        path = self.folder / name
+        path = os.path.join(self.folder, name)
         if not self._inside(path):
             raise DataError(
                 f"{name!r} leaves the folder {str(self.root)!r}",
                 fix="keep files below the manifest, or state a root that holds both: data.root=DIR",
             )
-        return path
+        return Path(path)
 
     def relative(self, path: Path) -> str:
         """How a manifest in this place names a file.
@@ -62,12 +65,14 @@ class Place:
         self.find(name)
         return name
 
-    def _inside(self, path: Path) -> bool:
-        if path.name in ("", "..") or path.is_symlink():
+    def _inside(self, path: str) -> bool:
+        folder, name = os.path.split(path)
+        if name in ("", ".", "..") or os.path.islink(path):
             real = os.path.realpath(path)
         else:  # many files share a folder: its links are followed once
-            real = os.path.join(self._real(str(path.parent)), path.name)  # noqa: PTH118
-        return Path(real).is_relative_to(self._real(str(self.root)))
+            real = os.path.join(self._real(folder), name)
+        root = self._real(str(self.root))
+        return real == root or real.startswith(root.rstrip(os.sep) + os.sep)
 
     def _real(self, folder: str) -> str:
         if folder not in self._parents:

@@ -23,6 +23,7 @@ Counts = Floats
 
 _WORK = 400_000  # how many group-label pairs a search may look at in its first steps
 _RESTARTS = 64
+_WORTH = 1e-4  # a move that mends less is not worth looking for: random cuts are that good
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +231,7 @@ def _chosen(counts: Counts, share: float, random: np.random.Generator) -> NDArra
     for _ in range(len(counts)):
         after = _after_moves(counts, inside, share)
         move = int(after.argmin())
-        if not after[move] < misfit - 1e-12:
+        if not after[move] < misfit - _WORTH:
             break
         inside[move] = ~inside[move]
         misfit = float(after[move])

@@ -104,7 +104,11 @@ def _table(track: Track, place: Place, row: str) -> Any:
             raise DataError("there is no such file")
         # Threads do not survive the fork of a process that reads data.
         if path.suffix.lower() == ".csv":
-            table = csv.read_csv(path, csv.ReadOptions(use_threads=False))
+            table = csv.read_csv(
+                path,
+                csv.ReadOptions(use_threads=False),
+                convert_options=csv.ConvertOptions(strings_can_be_null=True),
+            )
         else:
             table = pq.read_table(path, use_threads=False)
     except (pa.ArrowException, OSError) as error:

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from mien import tasks
 from mien.config import RunConfig
@@ -20,6 +21,12 @@ from mien.types import Objective, Specs, Stage
 
 def build(stage: Stage, settings: RunConfig, specs: Specs) -> Model:
     """A stage's model, checked to be one."""
+    for name in specs:
+        if not name or "." in name or hasattr(nn.ModuleDict(), name):
+            raise ConfigError(
+                f"no task can be called {name!r}: heads are found by the name of their task",
+                fix="another name under labels in the manifest",
+            )
     model = stage.build(settings.model, specs)
     if not isinstance(model, Model):
         raise ConfigError(f"{settings.system}: build() gave {type(model).__name__}, not a Model")
@@ -70,7 +77,7 @@ def make_objective(stage: Stage, settings: RunConfig, specs: Specs, rows: RowDat
     weights = None
     if settings.train.class_weights == "balanced":
         weights = {
-            name: _balance(_class_counts(rows, spec.name, spec.width))
+            name: _balance(_class_counts(rows, name, spec.width).sum(0))
             for name, spec in specs.items()
             if spec.categorical
         }
@@ -81,6 +88,8 @@ def make_objective(stage: Stage, settings: RunConfig, specs: Specs, rows: RowDat
 
 def receive(model: Model, handed: Mapping[str, Tensor], prefixes: Sequence[str]) -> list[str]:
     """Load what an earlier stage hands on, strictly; returns the keys that start anew."""
+    if not prefixes:
+        raise RunError("this stage starts from no other one's weights", fix="leave out --init")
     chosen = {
         n: t for n, t in handed.items() if n.startswith(tuple(f"network.{p}" for p in prefixes))
     }
@@ -97,31 +106,26 @@ def classes(rows: RowDataset, specs: Specs) -> list[int] | None:
     name = next((name for name, spec in specs.items() if spec.categorical), None)
     if name is None:
         return None
-    found = []
-    for index in range(len(rows)):
-        target = rows.targets(index).get(name)
-        found.append(
-            -1 if target is None else int(np.argmax(target)) if target.ndim else int(target)
-        )
-    return found
+    counts = _class_counts(rows, name, specs[name].width)  # of many positions the commonest counts
+    return torch.where(counts.sum(1) > 0, counts.argmax(1), -1).tolist()
 
 
 def _class_counts(rows: RowDataset, task: str, width: int) -> Tensor:
-    counts = torch.zeros(width)
+    """How often each sample has each class, (N, C): 1 for a clip, more for frames."""
+    counts = torch.zeros(len(rows), width)
     for index in range(len(rows)):
         target = rows.targets(index).get(task)
-        if target is None:
-            continue
-        if target.dtype.kind == "f" and target.shape[-1:] == (width,):
-            counts += (
-                torch.as_tensor(np.nan_to_num(target), dtype=torch.float32)
-                .reshape(-1, width)
-                .sum(0)
-            )
-        else:
-            known = torch.as_tensor(target.astype(np.int64)).reshape(-1)
-            counts += torch.bincount(known[known >= 0], minlength=width)
+        if target is not None:
+            counts[index] = _counted(target, width)
     return counts
+
+
+def _counted(target: NDArray[np.generic], width: int) -> Tensor:
+    if target.dtype.kind == "f":  # one weight a class, NaN where nobody knows
+        weights = torch.as_tensor(np.nan_to_num(target), dtype=torch.float32)
+        return weights.reshape(-1, width).sum(0)
+    known = torch.as_tensor(target.astype(np.int64)).reshape(-1)
+    return torch.bincount(known[known >= 0], minlength=width)
 
 
 def _balance(counts: Tensor) -> Tensor:

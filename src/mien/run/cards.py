@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shutil
+import textwrap
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mien.registry import System
+
+_WIDEST = 100
 
 
 def as_dict(system: System) -> dict[str, Any]:
@@ -19,35 +23,56 @@ def as_dict(system: System) -> dict[str, Any]:
 
 
 def listing(systems: Sequence[System]) -> str:
-    """One line a system, and what to type next."""
-    width = max((len(system.name) for system in systems), default=0)
+    """Each system's paper and presets, and what to type next."""
     lines = []
     for system in systems:
         default = system.preset(None)[0]
-        presets = ", ".join(f"{p}*" if p == default else p for p in system.presets)
-        lines.append(f"{system.name:<{width}}  {system.card.get('paper', '')}")
-        lines.append(f"{'':<{width}}  presets: {presets}")
-    return "\n".join([*lines, "", "* default.  mien systems NAME shows one; --measure counts it."])
+        presets = [f"{name} (default)" if name == default else name for name in system.presets]
+        lines += [system.name, *_wrapped(system.card.get("paper", ""))]
+        lines += [*_wrapped(f"presets: {', '.join(presets)}"), ""]
+    return "\n".join([*lines, "mien systems NAME shows one; mien systems --measure counts them."])
 
 
 def page(system: System) -> str:
-    """A system's whole card."""
-    card = dict(system.card)
-    lines = [system.name, "=" * len(system.name), "", str(card.pop("paper", ""))]
+    """A system's whole card: what it is, its presets, then everything that was decided about it."""
+    card = system.card
+    lines = [system.name, *_wrapped(card.pop("paper", ""))]
+    if "task" in card:
+        lines += ["", "Task", *_wrapped(card.pop("task"))]
+    about = {name: settings.get("about", "") for name, settings in system.presets.items()}
+    lines += ["", "Presets", *_lines(about)]
     for key, value in card.items():
-        lines += ["", key.replace("_", " ").capitalize()]
-        lines += [f"  {line}" for line in _lines(value)]
-    lines += ["", "Presets"]
-    for name, settings in system.presets.items():
-        lines += [f"  {name}: {settings.get('about', '')}".rstrip(": ")]
+        lines += ["", key.replace("_", " ").capitalize(), *_lines(value)]
+    default = system.preset(None)[0]
     return "\n".join(
-        [*lines, "", f"try: mien train {system.name} --preset {name} --data M --out RUN"]
+        [
+            *lines,
+            "",
+            f"train it:      mien train {system.name} --preset {default} --data M --out RUN",
+            f"all settings:  mien systems {system.name} --schema",
+        ]
     )
 
 
 def _lines(value: Any) -> list[str]:
-    if isinstance(value, dict):
-        return [f"{key}: {item}" for key, item in value.items()]
+    if isinstance(value, Mapping):
+        width = max((len(str(key)) for key in value), default=0)
+        return [
+            line for key, item in value.items() for line in _wrapped(item, f"{key:<{width}}  ")
+        ]
     if isinstance(value, list):
-        return [f"- {item}" for item in value]
-    return [str(value)]
+        return [line for item in value for line in _wrapped(item, "- ")]
+    return _wrapped(value)
+
+
+def _wrapped(text: object, start: str = "") -> list[str]:
+    """Indented lines as wide as the terminal; what follows ``start`` hangs below its text."""
+    width = min(_WIDEST, shutil.get_terminal_size().columns)
+    hang = "  " + " " * len(start)
+    return textwrap.wrap(
+        str(text),
+        max(width, len(hang) + 20),
+        initial_indent=f"  {start}",
+        subsequent_indent=hang,
+        break_on_hyphens=False,
+    ) or [f"  {start}".rstrip()]

@@ -42,8 +42,16 @@ def read_json(path: Path) -> Any:
     """Read JSON, or an error that names the file."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise RunError(f"cannot read {path.name}: {error}", where=str(path.parent)) from error
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """Read a JSON object, or an error that names the file."""
+    value = read_json(path)
+    if not isinstance(value, dict):
+        raise RunError(f"{path.name} holds no JSON object", where=str(path.parent))
+    return value
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
@@ -69,7 +77,8 @@ def save_state(folder: Path, step: int, tensors: Mapping[str, Tensor], facts: An
     unfinished.mkdir()
     packed = _pack(tensors)
     _write_synced(unfinished / _TENSORS, packed)
-    record = {"step": step, "sha256": hashlib.sha256(packed).hexdigest(), "facts": facts}
+    record = {"step": step, "facts": facts}
+    record["sha256"] = _digest(record, packed)
     _write_synced(unfinished / _FACTS, json.dumps(record).encode())
     _sync(unfinished)
     unfinished.replace(final)
@@ -85,16 +94,30 @@ def load_state(folder: Path) -> tuple[int, dict[str, Tensor], Any] | None:
         return None
     sweep(folder)
     for path in reversed(_states(folder)):
-        record = read_json(path / _FACTS)
-        packed = (path / _TENSORS).read_bytes()
-        if hashlib.sha256(packed).hexdigest() != record["sha256"]:
+        if not _is_whole(path):
             raise RunError(
                 "this state was changed or damaged after it was written",
                 where=str(path),
                 fix=f"delete {path} to start this training again",
             )
+        record = read_object(path / _FACTS)
         return int(record["step"]), read_tensors(path / _TENSORS), record["facts"]
     return None
+
+
+def _is_whole(state: Path) -> bool:
+    """Whether tensors and facts are those that were written."""
+    try:
+        record, packed = read_object(state / _FACTS), (state / _TENSORS).read_bytes()
+    except (RunError, OSError):
+        return False
+    said = record.pop("sha256", None)
+    return said == _digest(record, packed)
+
+
+def _digest(record: Mapping[str, Any], packed: bytes) -> str:
+    facts = json.dumps(record, sort_keys=True).encode()
+    return hashlib.sha256(facts + b"\n" + packed).hexdigest()
 
 
 def has_state(folder: Path) -> bool:

@@ -126,8 +126,13 @@ def write_labels(folder: Path, specs: Specs) -> None:
 
 def read_labels(folder: Path) -> dict[str, TaskSpec]:
     """The tasks of a run by name."""
-    specs = [TaskSpec.from_dict(values) for values in checkpoint.read_json(folder / LABELS)]
-    return {spec.name: spec for spec in specs}
+    listed = checkpoint.read_json(folder / LABELS)
+    if not isinstance(listed, list) or not all(isinstance(values, dict) for values in listed):
+        raise RunError(f"{LABELS} holds no list of tasks", where=str(folder))
+    specs = {spec.name: spec for spec in map(TaskSpec.from_dict, listed)}
+    if len(specs) < len(listed):
+        raise RunError(f"{LABELS} names a task twice", where=str(folder))
+    return specs
 
 
 def read_config(folder: Path) -> RunConfig:
@@ -149,10 +154,10 @@ def claim(folder: Path, config: RunConfig, facts: Mapping[str, Any]) -> bool:
     begun = folder / CONFIG
     text = config.to_yaml()
     if begun.exists():
-        before = load(begun).model_dump(mode="json")
-        now = config.model_dump(mode="json")
-        changed = [key for key in _flat(now) if _flat(before).get(key) != _flat(now)[key]]
-        card = checkpoint.read_json(folder / CARD)
+        before = _flat(load(begun).model_dump(mode="json"))
+        now = _flat(config.model_dump(mode="json"))
+        changed = [key for key in now | before if before.get(key) != now.get(key)]
+        card = checkpoint.read_object(folder / CARD)
         changed += [key for key, value in facts.items() if card.get(key) != value]
         if changed:
             raise RunError(
@@ -161,11 +166,21 @@ def claim(folder: Path, config: RunConfig, facts: Mapping[str, Any]) -> bool:
                 fix="choose another --out, or give the same settings to go on with this one",
             )
         return True
-    if folder.exists() and any(folder.iterdir()):
-        raise RunError("this folder is not empty and holds no run", where=str(folder))
+    if folder.exists() and not _is_free(folder):
+        raise RunError(
+            "this folder is not empty and holds no run",
+            where=str(folder),
+            fix="choose another --out",
+        )
     checkpoint.write_json(folder / CARD, dict(facts))
     checkpoint.write_bytes(begun, text.encode())
     return False
+
+
+def _is_free(folder: Path) -> bool:
+    """Whether a folder holds nothing, or no more than a claim that was killed halfway."""
+    claim = {name for file in (CARD, CONFIG) for name in (file, f".{file}.unfinished")}
+    return folder.is_dir() and {path.name for path in folder.iterdir()} <= claim
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -80,7 +80,8 @@ def _everyones(tensor: Tensor, accelerator: Accelerator) -> Tensor:
     if tensor.ndim == 0:
         # A scalar such as a temperature belongs to every process's loss: its gradient would count
         # once for each process, so only a share of it flows here.
-        return tensor.detach() + (tensor - tensor.detach()) / accelerator.num_processes
+        shared: Tensor = tensor.detach() + (tensor - tensor.detach()) / accelerator.num_processes
+        return shared
     kind = tensor.dtype
     # Padding would make numbers of truths, on those processes alone that have something to pad.
     padded = tensor.to(torch.uint8) if kind is torch.bool else tensor

@@ -32,24 +32,21 @@ class Answers:
     scores: list[Floats] = field(default_factory=list)
     targets: list[Floats] = field(default_factory=list)
 
-    def pooled(self, samples: slice | NDArray[np.int64] | None = None) -> tuple[Floats, Floats]:
+    def pooled(self) -> tuple[Floats, Floats]:
         """Annotated positions of all samples: targets (N) or (N, C), and scores (N, C)."""
-        chosen = (
-            np.arange(len(self.scores)) if samples is None else np.arange(len(self.scores))[samples]
-        )
-        targets = np.concatenate([self.targets[i] for i in chosen])
-        scores = np.concatenate([self.scores[i] for i in chosen])
-        unknown = np.isnan(targets)
-        known = ~(unknown if targets.ndim == 1 else unknown.all(axis=1))
+        targets, scores = np.concatenate(self.targets), np.concatenate(self.scores)
+        known = _annotated(targets)
         return targets[known], scores[known]
 
     def owners(self) -> NDArray[np.int64]:
-        """For each pooled position the index of its sample."""
-        counts = []
-        for target in self.targets:
-            unknown = np.isnan(target)
-            counts.append(int((~(unknown if target.ndim == 1 else unknown.all(axis=1))).sum()))
+        """For each pooled position the index of its sample; empty where nothing is annotated."""
+        counts = [int(_annotated(target).sum()) for target in self.targets]
         return np.repeat(np.arange(len(counts)), counts)
+
+
+def _annotated(targets: Floats) -> NDArray[np.bool_]:
+    unknown = np.isnan(targets)
+    return ~(unknown if targets.ndim == 1 else unknown.all(axis=1))
 
 
 @dataclass(slots=True)

@@ -9,6 +9,8 @@ from pathlib import Path
 from mien.run import checkpoint
 from mien.types import Problem, Specs, Timeline, Window
 
+_FEW = 3  # windows of a source that are shown
+
 
 def write(path: Path, timelines: Sequence[Timeline]) -> None:
     """One timeline a line, as JSON."""
@@ -17,18 +19,33 @@ def write(path: Path, timelines: Sequence[Timeline]) -> None:
 
 
 def lines(timelines: Sequence[Timeline], specs: Specs, *, most: int = 20) -> str:
-    """A few windows a source, strongest first, each with how sure it is."""
-    said = []
-    for timeline in timelines[:most]:
-        windows = [window for _, window in timeline]
-        said.append(
-            f"{timeline.source}" + (f" ({len(windows)} windows)" if len(windows) > 1 else "")
-        )
-        for window in sorted(windows, key=lambda w: min(w.uncertainty.values(), default=0.0))[:3]:
-            said.append(f"  {window.start:6.2f}-{window.end:.2f} s  {_answers(window, specs)}")
+    """One line a clip, or the surest windows of a longer one, each with how sure it is."""
+    shown = timelines[:most]
+    width = max((len(timeline.source) for timeline in shown), default=0)
+    said = [line for timeline in shown for line in _source(timeline, specs, width)]
     if len(timelines) > most:
         said.append(f"... and {len(timelines) - most} more (--json or --out has them all)")
+    if any(window.uncertainty for timeline in shown for _, window in timeline):
+        said.append("uncertainty: 0 is sure, 1 knows nothing")
     return "\n".join(said)
+
+
+def _source(timeline: Timeline, specs: Specs, width: int) -> list[str]:
+    windows = [window for _, window in timeline]
+    if len(windows) == 1:
+        return [f"{timeline.source:<{width}}  {_line(windows[0], specs)}"]
+    few = sorted(windows, key=lambda w: min(w.uncertainty.values(), default=0.0))[:_FEW]
+    which = "surest" if windows[0].uncertainty else "first"
+    more = f", the {_FEW} {which}" if len(windows) > _FEW else ""
+    head = f"{timeline.source}  ({len(windows)} windows{more})"
+    return [head, *(f"  {_line(window, specs)}" for window in few)]
+
+
+def _line(window: Window, specs: Specs) -> str:
+    # A row of vectors does not say how long it lasts.
+    lasts = window.end > window.start
+    span = f"{window.start:7.2f} to {window.end:7.2f} s  " if lasts else ""
+    return span + _answers(window, specs)
 
 
 def _answers(window: Window, specs: Specs) -> str:

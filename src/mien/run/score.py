@@ -14,7 +14,7 @@ from rich.console import Console
 from mien import tasks
 from mien.errors import DataError, RunError
 from mien.run import checkpoint, folder
-from mien.run.infer import Answers, Predictions
+from mien.run.infer import Answers, Floats, Predictions
 from mien.tasks import intervals, metrics
 from mien.types import Problem, Specs, TaskSpec
 
@@ -31,8 +31,12 @@ def selection(
     chosen: list[float] = []
     named: dict[str, float] = {}
     for name, spec in specs.items():
-        targets, predictions = found.tasks[name].pooled()
-        scores = tasks.scores(spec, targets, predictions)
+        if not len(found.tasks[name].owners()):
+            raise DataError(
+                f"no row of the part that selects has a label of task {name!r}",
+                fix="train.select=last, or data.tasks without it",
+            )
+        scores = tasks.scores(spec, *found.tasks[name].pooled())
         wanted = metric or tasks.default_metric(spec)
         if wanted not in scores:
             raise DataError(
@@ -56,7 +60,7 @@ def report(found: Predictions, specs: Specs) -> dict[str, Any]:
     return {
         name: _task_report(found, found.tasks[name], spec)
         for name, spec in specs.items()
-        if found.tasks[name].targets
+        if len(found.tasks[name].owners())
     }
 
 
@@ -120,12 +124,17 @@ def read_predictions(path: Path, specs: Specs) -> tuple[Predictions, list[int | 
         raise RunError(f"cannot read {path.name}: {error}", where=str(path.parent)) from error
     found = Predictions(ids=columns["id"], group=columns["group"])
     for name, spec in specs.items():
-        answers = Answers([np.asarray(s, dtype=np.float64) for s in columns[f"scores.{name}"]])
+        answers = Answers([_rows(s, spec.width) for s in columns[f"scores.{name}"]])
         for target in columns.get(f"targets.{name}", []):
-            values = np.asarray(target, dtype=np.float64)
+            values = _rows(target, 1 if spec.categorical else spec.width)
             answers.targets.append(values[:, 0] if spec.categorical else values)
         found.tasks[name] = answers
     return found, columns["fold"]
+
+
+def _rows(values: Sequence[Sequence[float]], width: int) -> Floats:
+    """Nested lists as (P, C), also where P is 0."""
+    return np.asarray(values, dtype=np.float64).reshape(-1, width)
 
 
 # -- verbs -----------------------------------------------------------------------------------------
