@@ -226,7 +226,6 @@ def _chosen(counts: Counts, share: float, random: np.random.Generator) -> NDArra
     sizes = counts[order, 0].cumsum()
     inside = np.zeros(len(counts), dtype=bool)
     inside[order[: max(1, int((sizes <= share * sizes[-1]).sum()))]] = True
-    inside[order[-1]] = False  # both sides keep a group
     misfit = float(_misfit(counts, inside[None], share)[0])
     for _ in range(len(counts)):
         after = _after_moves(counts, inside, share)
@@ -307,11 +306,9 @@ def _dealt(shares: Floats, k: int, random: np.random.Generator) -> NDArray[np.in
     order = order[np.argsort(-shares[order, 0], kind="stable")]
     filled = np.zeros((k, shares.shape[1]))
     dealt = np.zeros(len(shares), dtype=np.int64)
-    for index, group in enumerate(order):
-        misfit = filled @ shares[group]
-        if len(order) - index <= (empty := filled[:, 0] == 0).sum():
-            misfit[~empty] = np.inf  # the last groups fill folds that have none
-        dealt[group] = int(misfit.argmin())
+    for group in order:
+        # A fold without a group fits best of all, so none stays empty.
+        dealt[group] = int((filled @ shares[group]).argmin())
         filled[dealt[group]] += shares[group]
     return dealt
 
