@@ -323,7 +323,7 @@ def _numbers(text: str | None) -> list[int] | None:
 def main() -> None:
     """Entry point: errors that we raise on purpose are a message, not a traceback."""
     try:
-        app()
+        app(prog_name="mien")
     except MienError as error:
         typer.secho(f"error: {error}", err=True, fg="red" if sys.stderr.isatty() else None)
         sys.exit(2)

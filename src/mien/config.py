@@ -164,6 +164,9 @@ def resolve(
     for word in overrides:
         _set(tree, word, shape, module)
     tree |= {"system": system.name, "preset": chosen}
+    # A preset may speak of stages that are not run this time; a user who does is mistaken.
+    idle = set(base.get("stage", {})) - set(tree["stages"])
+    tree["stage"] = {name: it for name, it in tree.get("stage", {}).items() if name not in idle}
     unknown = [stage for stage in tree["stages"] if stage not in module.STAGES]
     if unknown:
         raise ConfigError(

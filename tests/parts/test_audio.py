@@ -475,3 +475,9 @@ def test_a_stripe_is_no_longer_than_the_picture() -> None:
     made = spec_augment(torch.ones(50, 1, 3, 2))
     assert made.shape == (50, 1, 3, 2)
     assert (made == 0).all((1, 2, 3)).float().mean() > 0.9
+
+
+def test_a_short_waveform_taken_for_a_vector_is_refused() -> None:
+    vector = torch.zeros(1, 1, 6400)  # what a loader makes of a list of 6,400 numbers
+    with pytest.raises(DataError, match=r"6400 channels.*\n.*\(S, 1\)"):
+        to_mono(vector)

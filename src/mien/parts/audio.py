@@ -21,6 +21,7 @@ from mien.errors import ConfigError, DataError, did_you_mean
 # Numbers in the frames that are transformed at once: few enough to stay in a processor's cache,
 # and to keep a long recording from filling the memory.
 _AT_ONCE = 2**20
+_MOST_CHANNELS = 64
 
 
 # -- waveforms -------------------------------------------------------------------------------------
@@ -28,6 +29,11 @@ _AT_ONCE = 2**20
 
 def to_mono(wave: Tensor) -> Tensor:
     """(B, L), or (B, L, channels) by their mean, to (B, L)."""
+    if wave.ndim == 3 and wave.shape[2] > _MOST_CHANNELS:
+        raise DataError(
+            f"a waveform has {wave.shape[2]} channels: it was taken for a vector, being so short",
+            fix="give a short waveform as (S, 1)",
+        )
     return wave.mean(2) if wave.ndim == 3 else wave
 
 

@@ -10,6 +10,7 @@ Shapes: B clips, T frames, L tokens, D the tower's width, F mel bins.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -329,22 +330,40 @@ class _Shelf:
     def open(self, source: TowerSource) -> Tower:
         """The recorded tower that this source means."""
         meant = (source.kind, source.name)
-        path = next((p for p, r in self.left.items() if (r["kind"], r["name"]) == meant), None)
-        if path is None:
+        paths = [p for p, r in self.left.items() if (r.get("kind"), r.get("name")) == meant]
+        if not paths:
             raise TowerError(
                 f"the run recorded no {source.kind} tower {source}",
                 where=str(self.folder),
                 fix="load it with its own config.yaml",
             )
-        record = self.left.pop(path)
-        source = replace(source, revision=record["revision"])
-        found = self.folder / _SHELVES / path
-        if not record["stored"]:
-            found = hub.locate(str(source.name), source.revision).folder
+        record = self.left.pop(path := paths[0])
+        source = replace(source, revision=record.get("revision"))
+        if not isinstance(record.get("sha256"), str):
+            raise TowerError(f"the run has no fingerprint of {path}", where=str(self.folder))
+        found = self._stored(path) if record.get("stored") else self._fetched(source)
         tower = KINDS[source.kind](source, _pretrained(KINDS[source.kind], found))
         return _checked(tower, record["sha256"], source)
 
+    def _stored(self, path: str) -> Path:
+        """A tower's folder in the run. A run may come from a stranger: it names nothing outside."""
+        home = (self.folder / _SHELVES).resolve()
+        found = (home / path).resolve()
+        if found.parent != home:
+            raise TowerError(f"{path!r} is no tower of this run", where=str(self.folder))
+        if not (found / hub.WEIGHTS).is_file():  # nor is a pickle in its place ever opened
+            raise TowerError(f"the run lacks {hub.WEIGHTS} of {path}", where=str(found))
+        return found
 
+    def _fetched(self, source: TowerSource) -> Path:
+        """A tower's folder in the cache, at the commit the run recorded; never a local folder."""
+        name, revision = str(source.name), source.revision
+        if not isinstance(revision, str) or not _ON_HUB.fullmatch(name):
+            raise TowerError(f"{source} is no commit on the hub", where=str(self.folder))
+        return hub.locate(name, revision).folder
+
+
+_ON_HUB = re.compile(r"(\w[\w.-]*/)?\w[\w.-]*")
 _SHELF: ContextVar[_Shelf | None] = ContextVar("_SHELF", default=None)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from mien import tasks
 from mien.config import RunConfig
+from mien.data import split
 from mien.data.batch import RowDataset
 from mien.data.manifest import Manifest, Row
 from mien.errors import ConfigError, DataError, RunError, did_you_mean
@@ -31,6 +33,25 @@ def build(stage: Stage, settings: RunConfig, specs: Specs) -> Model:
     if not isinstance(model, Model):
         raise ConfigError(f"{settings.system}: build() gave {type(model).__name__}, not a Model")
     return model
+
+
+def folded(manifest: Manifest, settings: RunConfig) -> list[Row]:
+    """Rows with their own folds, or with grouped ones made here."""
+    if settings.data.folds is None:
+        if all(row.fold is None for row in manifest.rows):
+            raise DataError(
+                "the manifest names no folds",
+                where=str(manifest.path),
+                fix="data.folds=5 makes five, whole speakers apart",
+            )
+        return list(manifest.rows)
+    made = split.make_folds(
+        manifest.rows,
+        settings.data.folds,
+        seed=0,  # folds belong to the data: every seed of a run meets the same ones
+        random_split=settings.data.random_split,
+    )
+    return [replace(row, fold=made[row.id]) for row in manifest.rows]
 
 
 def dataset(
@@ -88,8 +109,6 @@ def make_objective(stage: Stage, settings: RunConfig, specs: Specs, rows: RowDat
 
 def receive(model: Model, handed: Mapping[str, Tensor], prefixes: Sequence[str]) -> list[str]:
     """Load what an earlier stage hands on, strictly; returns the keys that start anew."""
-    if not prefixes:
-        raise RunError("this stage starts from no other one's weights", fix="leave out --init")
     chosen = {
         n: t for n, t in handed.items() if n.startswith(tuple(f"network.{p}" for p in prefixes))
     }

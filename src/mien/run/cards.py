@@ -57,9 +57,7 @@ def page(system: System) -> str:
 def _lines(value: Any) -> list[str]:
     if isinstance(value, Mapping):
         width = max((len(str(key)) for key in value), default=0)
-        return [
-            line for key, item in value.items() for line in _wrapped(item, f"{key:<{width}}  ")
-        ]
+        return [line for key, item in value.items() for line in _wrapped(item, f"{key:<{width}}  ")]
     if isinstance(value, list):
         return [line for item in value for line in _wrapped(item, "- ")]
     return _wrapped(value)

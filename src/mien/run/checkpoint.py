@@ -54,6 +54,15 @@ def read_object(path: Path) -> dict[str, Any]:
     return value
 
 
+def digest(path: Path) -> str:
+    """SHA-256 of a file's content."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise RunError(f"cannot read {path.name}: {error}", where=str(path.parent)) from error
+
+
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     """Write a safetensors file, whole or not at all."""
     write_bytes(path, _pack(tensors))
@@ -112,7 +121,7 @@ def _is_whole(state: Path) -> bool:
     except (RunError, OSError):
         return False
     said = record.pop("sha256", None)
-    return said == _digest(record, packed)
+    return bool(said == _digest(record, packed))
 
 
 def _digest(record: Mapping[str, Any], packed: bytes) -> str:

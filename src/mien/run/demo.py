@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -73,11 +74,12 @@ def _story(place: Path, corpus: Path, found: Mapping[str, Mapping[str, Any]]) ->
 
 def _about(manifest: Manifest, unheard: int) -> list[str]:
     speakers = len({row.speaker for row in manifest.rows})
-    return [
-        f"A made-up corpus of feature vectors: {len(manifest.rows)} clips of {speakers} speakers,",
-        f"four emotions. Training never meets {unheard} of the speakers: they are the test. Video",
-        "tells pleasant from unpleasant, audio excited from calm; all four take both.",
-    ]
+    text = (
+        f"A made-up corpus of feature vectors: {len(manifest.rows)} clips of {speakers} speakers, "
+        f"four emotions. Training never meets {unheard} of the speakers: they are the test. Video "
+        "tells pleasant from unpleasant, audio excited from calm; to know all four takes both."
+    )
+    return textwrap.wrap(text, 78)
 
 
 def _comparison(found: Mapping[str, Mapping[str, Any]]) -> list[str]:

@@ -49,7 +49,9 @@ def page(found: dict[str, Any]) -> str:
         "GPUs": ", ".join(found["gpus"]) or "none",
         "towers": found["cache"] + (" (offline: nothing is fetched)" if found["offline"] else ""),
     }
-    facts |= {f"  {name}": "there" if here else "-" for name, here in found["towers"].items()}
+    facts |= {
+        f"  {name}": "there" if here else "not there" for name, here in found["towers"].items()
+    }
     facts |= {"plug-ins": ", ".join(found["plug_ins"])} if found["plug_ins"] else {}
     width = max(map(len, facts))
     lines = [f"{name:<{width}}  {value}" for name, value in facts.items()]

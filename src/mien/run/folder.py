@@ -146,6 +146,18 @@ def read_config(folder: Path) -> RunConfig:
     return load(folder / CONFIG)
 
 
+def read_card(folder: Path) -> dict[str, Any]:
+    """What a finished run says of itself."""
+    card = checkpoint.read_object(folder / CARD)
+    if not card.get("finished"):
+        raise RunError(
+            "this run is not finished",
+            where=str(folder),
+            fix="the mien train command that began it",
+        )
+    return card
+
+
 def claim(folder: Path, config: RunConfig, facts: Mapping[str, Any]) -> bool:
     """Take a folder for this configuration and data; True where the same run already began in it.
 

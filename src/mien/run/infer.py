@@ -46,7 +46,7 @@ class Answers:
 
 def _annotated(targets: Floats) -> NDArray[np.bool_]:
     unknown = np.isnan(targets)
-    return ~(unknown if targets.ndim == 1 else unknown.all(axis=1))
+    return np.asarray(~(unknown if targets.ndim == 1 else unknown.all(axis=1)), dtype=np.bool_)
 
 
 @dataclass(slots=True)
@@ -116,7 +116,7 @@ def collect(found: Predictions, batch: Batch, output: Output, specs: Specs) -> N
     )
     for name, spec in specs.items():
         scores = tasks.activation(spec)(output.logits[name].float())
-        real = _real_positions(batch, scores)
+        real = _real_positions(batch, name, scores)
         answers = found.tasks[name]
         for row in range(len(batch)):
             part = scores[row, : real[row]] if scores.ndim == 3 else scores[row : row + 1]
@@ -125,11 +125,18 @@ def collect(found: Predictions, batch: Batch, output: Output, specs: Specs) -> N
                 answers.targets.append(_target(batch, spec, row, len(part)))
 
 
-def _real_positions(batch: Batch, scores: Tensor) -> list[int]:
-    """How many positions of each sample are not padding (1 where an answer is one per clip)."""
+def _real_positions(batch: Batch, task: str, scores: Tensor) -> list[int]:
+    """How many positions of each sample are not padding (1 where an answer is one per clip).
+
+    A position is real where something was recorded or annotated.
+    """
     if scores.ndim == 2:
         return [1] * len(batch)
-    masks = [mask for mask in batch.mask.values() if mask.shape[1] == scores.shape[1]]
+    masks = list(batch.mask.values())
+    if task in batch.target_mask:
+        annotated = batch.target_mask[task]  # (B, L) or (B, L, C)
+        masks.append(annotated.any(2) if annotated.ndim == 3 else annotated)
+    masks = [mask for mask in masks if mask.shape[1:] == scores.shape[1:2]]
     known = torch.stack(masks).any(0) if masks else torch.ones(scores.shape[:2], dtype=torch.bool)
     last = torch.arange(1, known.shape[1] + 1) * known.cpu()
     return [int(n) for n in last.amax(1)]

@@ -69,6 +69,12 @@ class Run:
         Returns:
             One timeline a source, in order.
         """
+        if not self.specs:
+            raise RunError(
+                "this run learned no task",
+                where=str(self.path),
+                fix=f"mien train {self.settings.system} --init {self.path}",
+            )
         if isinstance(data, (str, Path)):
             data = self.read(data)
         if isinstance(data, Manifest):
@@ -85,11 +91,14 @@ class Run:
         """Read a manifest with the columns and names this run was trained with."""
         data = self.settings.data
         root = Path(data.root) if data.root else None
+        if root is not None and not Path(path).absolute().is_relative_to(root.absolute()):
+            root = None  # it held the training data, and says nothing of others
         return Manifest.read(Path(path), columns=data.columns, root=root, rename=data.rename)
 
     def dataset(self, manifest: Manifest, rows: Sequence[Row]) -> Dataset[Sample]:
         """Rows as this run reads them."""
-        return assemble.dataset(manifest, rows, self.settings, self.stage, self.specs)
+        settings = self.settings.for_stage(self.settings.stages[-1])
+        return assemble.dataset(manifest, rows, settings, self.stage, self.specs)
 
     def _made_by(self) -> dict[str, str]:
         return {
@@ -112,25 +121,34 @@ def load(run: str | Path, *, device: str | torch.device = "cpu") -> Run:
         device: where to put the model.
     """
     path = Path(run)
-    if (path / "family.json").is_file():
-        members = checkpoint.read_json(path / "family.json")["members"]
-        raise RunError(
-            f"this folder holds {len(members)} runs", where=str(path), fix=f"{path}/{members[0]}"
-        )
+    _refuse_family(path)
     settings = folder.read_config(path)
-    card = checkpoint.read_json(path / folder.CARD)
-    if not card.get("finished"):
-        raise RunError(
-            "this run is not finished", where=str(path), fix="the mien train command that began it"
-        )
-    specs = folder.read_labels(path)
+    card, specs = folder.read_card(path), folder.read_labels(path)
     stages = registry.system(settings.system).load().STAGES
+    if not settings.stages or settings.stages[-1] not in stages:
+        raise RunError(f"{settings.system!r} has no stages {settings.stages}", where=str(path))
     stage = stages[settings.stages[-1]]
     final = settings.for_stage(settings.stages[-1])
-    with towers.using(card["towers"], path):
+    with towers.using(_records(card, path), path):
         model = assemble.build(stage, final, specs if stage.supervised else {})
     folder.read_model(path / folder.MODEL, model)
     return Run(path, settings, specs, card, model.to(device).eval())
+
+
+def _refuse_family(path: Path) -> None:
+    if (path / "family.json").is_file():
+        members = checkpoint.read_object(path / "family.json").get("members") or ["fold-0"]
+        raise RunError(
+            f"this folder holds {len(members)} runs", where=str(path), fix=f"{path}/{members[0]}"
+        )
+
+
+def _records(card: Mapping[str, Any], path: Path) -> dict[str, dict[str, Any]]:
+    """What the card says of each tower."""
+    records = card.get("towers")
+    if not isinstance(records, dict) or not all(isinstance(r, dict) for r in records.values()):
+        raise RunError("its card does not say which towers it has", where=str(path))
+    return records
 
 
 class _Arrays(Dataset[Sample]):
@@ -145,6 +163,8 @@ class _Arrays(Dataset[Sample]):
                         f"there is no modality {name!r}: {did_you_mean(name, stage.modalities)}",
                         where=f"clip {index}",
                     )
+            if not any(np.size(value) for value in clip.values()):
+                raise DataError("there is nothing in this clip", where=f"clip {index}")
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -153,7 +173,8 @@ class _Arrays(Dataset[Sample]):
         if index >= len(self):
             raise IndexError(index)
         arrays = {name: np.asarray(value) for name, value in self.clips[index].items()}
-        return Sample(id=f"clip-{index}", inputs=arrays)
+        given = {name: array for name, array in arrays.items() if array.size}
+        return Sample(id=f"clip-{index}", inputs=given)
 
 
 def _timelines(
@@ -199,8 +220,11 @@ def _edges(times: infer.Floats | None, count: int, row: Row | None) -> list[floa
     start = float(row.start or 0.0) if row is not None else 0.0
     known = times is not None and len(times) >= count and bool(np.isfinite(times[:count]).all())
     if count == 1:
-        last = float(np.nanmax(times)) if known and times is not None else 0.0
-        return [start, float(row.end) if row is not None and row.end is not None else start + last]
+        seen = times[np.isfinite(times)] if known and times is not None else np.zeros(1)
+        end = start + float(seen[-1] + np.diff(seen[-2:]).sum())  # the last lasts like the others
+        if row is not None and row.end is not None:
+            end = float(row.end)
+        return [start + float(seen[0]), end]
     if not known or times is None:
         return [start + position for position in range(count + 1)]
     steps = np.diff(times[:count])

@@ -129,7 +129,7 @@ class Loop:
             raise ConfigError(
                 f"a batch of {batch} does not divide over {self.accelerator.num_processes} "
                 f"processes and {self.config.accumulate} micro-batches",
-                fix=f"train.batch_size={fewer}" if fewer else "train.accumulate=1, or fewer processes",
+                fix=f"train.batch_size={fewer}" if fewer else "train.accumulate=1",
             )
 
     def _batches(self) -> Iterator[list[Batch]]:

@@ -12,8 +12,10 @@ import pyarrow.parquet as pq
 from rich.console import Console
 
 from mien import tasks
+from mien.config import RunConfig
+from mien.data.manifest import Manifest, Row
 from mien.errors import DataError, RunError
-from mien.run import checkpoint, folder
+from mien.run import assemble, checkpoint, folder
 from mien.run.infer import Answers, Floats, Predictions
 from mien.tasks import intervals, metrics
 from mien.types import Problem, Specs, TaskSpec
@@ -124,15 +126,17 @@ def read_predictions(path: Path, specs: Specs) -> tuple[Predictions, list[int | 
         raise RunError(f"cannot read {path.name}: {error}", where=str(path.parent)) from error
     found = Predictions(ids=columns["id"], group=columns["group"])
     for name, spec in specs.items():
-        answers = Answers([_rows(s, spec.width) for s in columns[f"scores.{name}"]])
-        for target in columns.get(f"targets.{name}", []):
-            values = _rows(target, 1 if spec.categorical else spec.width)
+        answers = found.tasks[name] = Answers()
+        answers.scores = [_rows(s, spec.width) for s in columns[f"scores.{name}"]]
+        width = 1 if spec.categorical else spec.width
+        unlabelled = [np.full((len(s), width), np.nan) for s in answers.scores]
+        for target in columns.get(f"targets.{name}", unlabelled):
+            values = _rows(target, width)
             answers.targets.append(values[:, 0] if spec.categorical else values)
-        found.tasks[name] = answers
     return found, columns["fold"]
 
 
-def _rows(values: Sequence[Sequence[float]], width: int) -> Floats:
+def _rows(values: Any, width: int) -> Floats:
     """Nested lists as (P, C), also where P is 0."""
     return np.asarray(values, dtype=np.float64).reshape(-1, width)
 
@@ -157,9 +161,11 @@ def evaluate(
     if data is None:
         if not (place / folder.METRICS).is_file():
             raise RunError(
-                "this folder holds no scores", where=str(place), fix=f"--data for {place}"
+                "this folder holds no scores",
+                where=str(place),
+                fix=f"mien evaluate {place} --data MANIFEST",
             )
-        metrics_found = dict(checkpoint.read_json(place / folder.METRICS))
+        metrics_found = checkpoint.read_object(place / folder.METRICS)
     else:
         metrics_found = _evaluate_on(place, Path(data))
     if out is not None:
@@ -176,15 +182,17 @@ def _evaluate_on(place: Path, data: Path) -> dict[str, Any]:
         raise RunError("this run learned no task", where=str(place), fix="mien train --init it")
     manifest = loaded.read(data)
     fold = loaded.card.get("fold")
-    rows = [r for r in manifest.rows if (r.fold == fold if fold is not None else r.split == "test")]
+    own = manifest.fingerprint() == loaded.card.get("data")
+    rows = _left_out(manifest, loaded.settings, fold, own)
     part = "all" if not rows else ("test" if fold is None else f"fold {fold}")
     chosen = rows or list(manifest.rows)
     found = infer.predict(loaded.whole, loaded.dataset(manifest, chosen), loaded.specs)
     body = report(found, loaded.specs)
     if not body:
         raise DataError("no row has labels of this run's tasks", where=str(data))
-    trained_on = manifest.fingerprint() == loaded.card["data"] and part == "all"
-    notes = ["These rows include those it was trained on."] if trained_on else []
+    notes = list(loaded.card.get("notes", [])) if own else []
+    if own and not rows:
+        notes.append("These rows include those it was trained on.")
     return {
         "part": part,
         "seed": loaded.settings.seed,
@@ -194,6 +202,14 @@ def _evaluate_on(place: Path, data: Path) -> dict[str, Any]:
         "notes": notes,
         "tasks": body,
     }
+
+
+def _left_out(manifest: Manifest, settings: RunConfig, fold: int | None, own: bool) -> list[Row]:
+    """The rows that a run did not learn from; folds that were made for it are made again."""
+    if fold is None:
+        return [row for row in manifest.rows if row.split == "test"]
+    rows = assemble.folded(manifest, settings) if own else manifest.rows
+    return [row for row in rows if row.fold == fold]
 
 
 def summarise(out: Path, members: Sequence[Path]) -> None:
@@ -208,7 +224,7 @@ def summarise(out: Path, members: Sequence[Path]) -> None:
         chosen = [m for m, card in zip(members, cards, strict=True) if card["seed"] == seed]
         by_seed[seed] = _pooled(chosen, specs)
     metrics_found: dict[str, Any] = {
-        "part": "test",
+        "part": checkpoint.read_object(members[0] / folder.METRICS)["part"],
         "seeds": seeds,
         "folds": sorted({card["fold"] for card in cards if card["fold"] is not None}),
         "select": cards[0]["selection"]["part"],
@@ -225,7 +241,8 @@ def summarise(out: Path, members: Sequence[Path]) -> None:
 def _pooled(members: Sequence[Path], specs: Specs) -> dict[str, Any]:
     whole = Predictions(tasks={name: Answers() for name in specs})
     folds: list[str] = []
-    for member in members:
+    scored = [member for member in members if (member / folder.PREDICTIONS).is_file()]
+    for member in scored:
         found, _ = read_predictions(member / folder.PREDICTIONS, specs)
         whole.ids += found.ids
         whole.group += found.group
@@ -234,12 +251,12 @@ def _pooled(members: Sequence[Path], specs: Specs) -> dict[str, Any]:
             whole.tasks[name].scores += answers.scores
             whole.tasks[name].targets += answers.targets
     body = report(whole, specs)
-    if len(members) > 1:
-        for name, spec in specs.items():
-            targets, predictions = whole.tasks[name].pooled()
-            owners = [folds[i] for i in whole.tasks[name].owners()]
-            means = intervals.fold_mean(tasks.statistics(spec), targets, predictions, owners)
-            body[name]["folds"] = {k: means[k].to_dict() for k in _headline(spec) if k in means}
+    for name in body if len(scored) > 1 else ():
+        targets, predictions = whole.tasks[name].pooled()
+        owners = [folds[i] for i in whole.tasks[name].owners()]
+        means = intervals.fold_mean(tasks.statistics(specs[name]), targets, predictions, owners)
+        wanted = [key for key in _headline(specs[name]) if key in means]
+        body[name]["folds"] = {key: means[key].to_dict() for key in wanted}
     return body
 
 
@@ -247,7 +264,10 @@ def _over_seeds(by_seed: Mapping[int, dict[str, Any]], specs: Specs) -> dict[str
     found: dict[str, Any] = {}
     for name, spec in specs.items():
         for key in _headline(spec):
-            values = [body[name]["scores"][key] for body in by_seed.values()]
+            scored = [body[name]["scores"] for body in by_seed.values() if name in body]
+            values = [scores[key] for scores in scored if key in scores]
+            if len(values) < len(by_seed):
+                continue  # a mean over other seeds than the table says would mislead
             found.setdefault(name, {})[key] = {
                 "mean": float(np.mean(values)),
                 "std": float(np.std(values, ddof=1)),

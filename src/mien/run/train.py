@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -80,10 +79,10 @@ def train(
             score.announce(job.name)
         _Training(job, manifest, specs, init, self_contained, quiet).run()
     if not family:
-        return dict(checkpoint.read_json(jobs[0].out / folder.METRICS))
+        return checkpoint.read_object(jobs[0].out / folder.METRICS)
     if processes.state().is_main_process:
         score.summarise(Path(out), [job.out for job in jobs])
-    return dict(checkpoint.read_json(Path(out) / folder.METRICS))
+    return checkpoint.read_object(Path(out) / folder.METRICS)
 
 
 def _settings(
@@ -106,9 +105,12 @@ def _settings(
             raise ConfigError(
                 f"{system!r} has no self-supervised stage", fix=f"mien train {system}"
             )
-    return configuration.resolve(
+    settings = configuration.resolve(
         system, preset=preset, file=file, overrides=overrides, values=values
     )
+    if not settings.stages:
+        raise ConfigError("no stage is asked for", fix=f"stages={list(stages)}")
+    return settings
 
 
 def _specs(manifest: Manifest, settings: RunConfig) -> dict[str, Any]:
@@ -148,10 +150,13 @@ def _jobs(
     rows: Sequence[Row] = manifest.rows
     numbers: list[int | None] = [None]
     if folds:
-        rows = _folded(manifest, settings)
+        rows = assemble.folded(manifest, settings)
         numbers = [*sorted({row.fold for row in rows if row.fold is not None})]
-    many = seeds is not None and len(seeds) > 1
-    for seed in seeds or [settings.seed]:
+    chosen = list(dict.fromkeys(seeds or [settings.seed]))
+    if min(chosen) < 0:
+        raise ConfigError(f"a seed is at least 0, not {min(chosen)}")
+    many = len(chosen) > 1
+    for seed in chosen:
         for fold in numbers:
             place = [f"seed-{seed}"] * many + ([f"fold-{fold}"] if folds else [])
             yield _Job(
@@ -161,25 +166,6 @@ def _jobs(
                 rows=rows,
                 fold=fold,
             )
-
-
-def _folded(manifest: Manifest, settings: RunConfig) -> list[Row]:
-    """Rows with their own folds, or with grouped ones made here."""
-    if settings.data.folds is None:
-        if all(row.fold is None for row in manifest.rows):
-            raise DataError(
-                "the manifest names no folds",
-                where=str(manifest.path),
-                fix="data.folds=5 makes five, whole speakers apart",
-            )
-        return list(manifest.rows)
-    made = split.make_folds(
-        manifest.rows,
-        settings.data.folds,
-        seed=0,  # folds belong to the data: every seed of a run meets the same ones
-        random_split=settings.data.random_split,
-    )
-    return [dataclasses.replace(row, fold=made[row.id]) for row in manifest.rows]
 
 
 class _Training:
@@ -196,13 +182,15 @@ class _Training:
     ) -> None:
         self.job, self.manifest, self.specs = job, manifest, specs
         self.init, self.self_contained, self.quiet = init, self_contained, quiet
+        self.ancestor = None if init is None else folder.read_card(Path(init))
+        self.started_from = None if init is None else checkpoint.digest(Path(init) / folder.MODEL)
         self.out = job.out
         self.main = processes.state().is_main_process
         data, self.select = job.settings.data, job.settings.train.select
         self.parts = split.partition(
             job.rows,
             fold=job.fold,
-            held_out=data.held_out,
+            held_out=data.held_out if self.select == "held_out" else 0,
             seed=job.settings.seed,
             random_split=data.random_split,
         )
@@ -216,10 +204,10 @@ class _Training:
             settings, self._dataset(settings, settings.stages[0], self._rows())
         )
         if self.main:
-            checkpoint.sweep(self.out)
             folder.claim(self.out, settings, self._identity())
+            checkpoint.sweep(self.out)
         processes.state().wait_for_everyone()
-        if checkpoint.read_json(self.out / folder.CARD).get("finished"):
+        if checkpoint.read_object(self.out / folder.CARD).get("finished"):
             return
         handed = self._start()
         for name in settings.stages:
@@ -256,14 +244,20 @@ class _Training:
         return rows
 
     def _dataset(self, settings: RunConfig, stage: str, rows: Sequence[Row]) -> RowDataset:
-        declared = self.stages[stage]
-        return assemble.dataset(self.manifest, rows, settings, declared, self.specs)
+        declared, own = self.stages[stage], settings.for_stage(stage)
+        return assemble.dataset(self.manifest, rows, own, declared, self.specs)
 
     # -- one stage -----------------------------------------------------------------------------
 
     def _start(self) -> dict[str, Tensor]:
         if self.init is None:
             return {}
+        first = self.job.settings.stages[0]
+        if not self._prefixes(first):
+            raise ConfigError(
+                f"stage {first!r} of {self.job.settings.system!r} starts from no other weights",
+                fix="leave out --init",
+            )
         path = Path(self.init) / folder.MODEL
         return {keys.theirs(n): t for n, t in checkpoint.read_tensors(path).items()}
 
@@ -273,8 +267,8 @@ class _Training:
         rows = self._dataset(settings, name, self._rows())
         torch.manual_seed(seed_for(settings.seed, name, "build"))
         model = assemble.build(stage, settings, specs)
-        if handed:
-            new = assemble.receive(model, handed, self._prefixes(name))
+        if handed and (prefixes := self._prefixes(name)):
+            new = assemble.receive(model, handed, prefixes)
             if not checkpoint.has_state(self.out / "state" / name):
                 self.log.rewind(name, -1)  # a kill may have come between this line and a state
                 self.log.write({"stage": name, "step": 0, "started_from": len(handed), "new": new})
@@ -332,9 +326,9 @@ class _Training:
         folder.write_model(self.out / folder.MODEL, model)
         records = towers.store(model, self.out, self_contained=self.self_contained)
         folder.write_labels(self.out, self.specs)
-        rows, part = (
-            (self.parts.test, "test") if self.parts.test else (self.parts.held_out, "held_out")
-        )
+        rows, part = self.parts.test, "test"
+        if not rows and self.select == "held_out":  # else it was trained on
+            rows, part = self.parts.held_out, "held_out"
         metrics: dict[str, Any] = {}
         if rows and self.specs:
             held = self._dataset(settings, settings.stages[-1], rows)
@@ -342,29 +336,35 @@ class _Training:
             score.write_predictions(self.out / folder.PREDICTIONS, found, fold=self.job.fold)
             metrics = score.report(found, self.specs)
         head = {"part": part, "seed": settings.seed, "fold": self.job.fold, "select": self.select}
-        checkpoint.write_json(
-            self.out / folder.METRICS, head | {"versions": folder.versions(), "tasks": metrics}
-        )
+        head |= {"versions": folder.versions(), "notes": self._notes(settings)}
+        checkpoint.write_json(self.out / folder.METRICS, head | {"tasks": metrics})
         card = self._card(settings, records)
         checkpoint.write_json(self.out / folder.CARD, self._identity() | card | {"finished": True})
         shutil.rmtree(self.out / "state", ignore_errors=True)
 
     def _identity(self) -> dict[str, Any]:
         """What makes this run this run and no other, apart from its configuration."""
-        return {"data": self.manifest.fingerprint(), "fold": self.job.fold}
+        return {
+            "data": self.manifest.fingerprint(),
+            "fold": self.job.fold,
+            "started_from": self.started_from,
+        }
 
-    def _card(self, settings: RunConfig, records: Mapping[str, Any]) -> dict[str, Any]:
-        held = self._selection_rows()
+    def _notes(self, settings: RunConfig) -> list[str]:
         notes = []
         if self.select == "test":
             notes.append("The epoch was chosen on the test part: its scores are optimistic.")
         if settings.data.random_split:
             notes.append("Parts were cut by clip, not by speaker: scores are optimistic.")
+        return notes
+
+    def _card(self, settings: RunConfig, records: Mapping[str, Any]) -> dict[str, Any]:
+        held = self._selection_rows()
         ancestors = [str(record.get("licence", "Apache-2.0")) for record in records.values()]
         if self.manifest.licence:
             ancestors.append(self.manifest.licence)
-        if self.init is not None:
-            ancestors.append(str(checkpoint.read_json(Path(self.init) / folder.CARD)["licence"]))
+        if self.ancestor is not None:
+            ancestors.append(str(self.ancestor["licence"]))
         first = self._dataset(settings, settings.stages[-1], self._rows())
         return {
             "system": settings.system,
@@ -374,10 +374,10 @@ class _Training:
             "licence": folder.strictest(ancestors),
             "modalities": sorted(first.modalities),
             "selection": {"part": self.select, "ids": [row.id for row in held], **self.chosen},
-            "notes": notes,
+            "notes": self._notes(settings),
             "sizes": {
                 "train": len(self._rows()),
-                "held_out": len(held),
+                "held_out": len(held) if self.select == "held_out" else 0,
                 "test": len(self.parts.test),
             },
             "towers": dict(records),
