@@ -19,6 +19,7 @@ help:
 
 demo: $(READY)
 	@$(BIN)/mien demo --out runs/demo
+	@echo; echo "(. $(BIN)/activate puts mien on the path)"
 
 test: $(READY)
 	@$(BIN)/python -m pytest -n $(WORKERS)

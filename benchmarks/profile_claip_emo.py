@@ -11,20 +11,24 @@ from __future__ import annotations
 
 import argparse
 import json
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from mien import config, registry, tasks
 from mien.config import RunConfig
+from mien.data.batch import RowDataset
+from mien.data.manifest import Manifest
 from mien.parts import mixing, towers
 from mien.parts.model import Model
-from mien.run import optimizer
-from mien.types import Batch
+from mien.run import infer, optimizer
+from mien.types import Unit
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 SPEC = tasks.NAMED["dfew"]
@@ -45,24 +49,21 @@ def built(preset: str) -> tuple[Model, RunConfig]:
     return model.to(DEVICE).train(), settings
 
 
-def clips(size: int, rate: int) -> Batch:
-    """A batch as a loader gives it: bytes of 24 frames, samples of 10 s of sound."""
-    torch.manual_seed(1)
-    mask = {
-        "audio": torch.ones(size, 10 * rate, dtype=torch.bool),
-        "video": torch.ones(size, 24, dtype=torch.bool),
-    }
-    return Batch(
-        inputs={
-            "audio": torch.randn(size, 10 * rate) * 0.1,
-            "video": torch.randint(0, 256, (size, 24, 224, 224, 3), dtype=torch.uint8),
-        },
-        mask=mask,
-        present=torch.ones(size, 2, dtype=torch.bool),
-        targets={SPEC.name: torch.arange(size) % SPEC.width},
-        target_mask={SPEC.name: torch.ones(size, dtype=torch.bool)},
-        ids=[str(i) for i in range(size)],
-    )
+def clips(folder: Path, size: int, rate: int) -> RowDataset:
+    """Clips on the disk: bytes of 24 frames, 10 s of sound, one class each."""
+    random = np.random.default_rng(1)
+    rows = []
+    for i in range(size):
+        frames = random.integers(0, 256, (24, 224, 224, 3), dtype=np.uint8)
+        np.save(folder / f"video{i}.npy", frames)
+        np.save(folder / f"audio{i}.npy", random.normal(0, 0.1, 10 * rate).astype(np.float32))
+        names = {"video": f"video{i}.npy", "audio": f"audio{i}.npy"}
+        rows.append({"id": str(i), "features": names, "labels": {SPEC.name: SPEC.labels[i % 7]}})
+    path = folder / "clips.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    manifest = Manifest.read(path)
+    same = {"video": "video", "audio": "audio"}
+    return RowDataset(manifest.rows, manifest, same, {SPEC.name: SPEC}, Unit.CLIP)
 
 
 def fastest(pieces: dict[str, Callable[[], Any]], repeats: int) -> dict[str, float]:
@@ -118,13 +119,14 @@ class Plain(nn.Module):
         return logits
 
 
-def profile(preset: str, size: int, repeats: int) -> dict[str, Any]:
+def profile(preset: str, size: int, repeats: int, folder: Path) -> dict[str, Any]:
     """One preset's step in pieces, beside the plain one."""
     model, settings = built(preset)
     train = settings.train
     objective = tasks.objective({SPEC.name: SPEC}, label_smoothing=train.label_smoothing)
     adam = optimizer.build(model, train)
-    batch = clips(size, settings.model.audio_source_rate)  # type: ignore[attr-defined]
+    rows = clips(folder, size, settings.model.audio_source_rate)  # type: ignore[attr-defined]
+    (batch,) = infer.batches(rows, {SPEC.name: SPEC}, size)
     autocast = torch.autocast(DEVICE.type, torch.bfloat16)
     moved = batch.to(DEVICE)
     ready, mask = model.front_end(moved.inputs, moved.mask)
@@ -171,6 +173,7 @@ def profile(preset: str, size: int, repeats: int) -> dict[str, Any]:
         "plain_step_s": plain_step,
         "towers_and_head_s": lambda: backward(network()),
         "front_end_s": lambda: model.front_end(moved.inputs, moved.mask),
+        "data_s": lambda: list(infer.batches(rows, {SPEC.name: SPEC}, size)),
     }
     found: dict[str, Any] = {"preset": preset, "batch": size} | fastest(pieces, repeats)
     whole = found["step_s"]
@@ -196,7 +199,8 @@ def main() -> None:
     rate = matrix_rate()
     rows = []
     for preset in given.preset or ["vit-b16", "vit-l14"]:
-        row = profile(preset, given.batch, given.repeats)
+        with tempfile.TemporaryDirectory() as folder:
+            row = profile(preset, given.batch, given.repeats, Path(folder))
         row["share_of_matrix_rate"] = row["operations_per_second"] / rate
         row["plain_over_ours"] = row["plain_step_s"] / row["step_s"]
         rows.append(row)

@@ -335,7 +335,7 @@ def test_a_planted_leak_fails(home: Path) -> None:
     assert said.code == 1
     assert "a speaker is in test and train: s00" in said.out
     report = type_in("data", "check", home / "leaky.jsonl", "--json")
-    assert (report.code, [w["kind"] for w in report.json["warnings"]]) == (1, ["speaker leak"])
+    assert (report.code, [w["kind"] for w in report.json["errors"]]) == (1, ["speaker leak"])
 
 
 def test_a_missing_file_fails(home: Path) -> None:
@@ -397,3 +397,9 @@ def test_a_mistyped_command_is_explained(words: str) -> None:
     assert (said.code, said.out) == (2, "")
     assert "Usage: mien" in said.err
     assert re.search(r"Did you mean|Missing option|--json", said.err)
+
+
+def test_a_start_that_fails_leaves_the_place_free(home: Path) -> None:
+    words = ("train", "claip-emo", "--data", home / "corpus.jsonl", "--out", home / "again")
+    assert type_in(*words, "--preset", "tiny", "-q").code == 2
+    well(*words, "--preset", "features", "-q", "epochs=1")

@@ -24,6 +24,7 @@ from safetensors.torch import load_file, save_file
 
 import mien
 from mien import registry
+from mien.errors import Interrupted
 from mien.run import checkpoint, folder, infer
 from mien.run import loop as loops
 from mien.run.load import Run
@@ -196,7 +197,7 @@ def test_an_interrupt_keeps_the_step_and_says_how_to_go_on(
 
     with monkeypatch.context() as patch:
         patch.setattr(loops.Loop, "_step", asked)
-        with pytest.raises(loops.Interrupted, match="step 5"):
+        with pytest.raises(Interrupted, match="step 5"):
             _train(life.case, life.data, tmp_path / "run")
     _train(life.case, life.data, tmp_path / "run")
     assert (tmp_path / "run/model.safetensors").read_bytes() == (

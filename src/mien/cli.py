@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mien.errors import MienError
+from mien.errors import Interrupted, MienError
 
 USE = (
     "Emotion labels are guesses about people, made by models that are often wrong and learned "
@@ -307,7 +307,7 @@ def check(
 
     report, text = inspect(manifest, config, quiet=quiet or as_json)
     _print(report.to_dict(), as_json, text)
-    if report.errors or any(finding.kind.endswith(" leak") for finding in report.warnings):
+    if report.errors:
         raise typer.Exit(1)
 
 
@@ -324,6 +324,9 @@ def main() -> None:
     """Entry point: errors that we raise on purpose are a message, not a traceback."""
     try:
         app(prog_name="mien")
+    except Interrupted as stop:
+        typer.echo(f"\n{stop}", err=True)
+        sys.exit(130)
     except MienError as error:
         typer.secho(f"error: {error}", err=True, fg="red" if sys.stderr.isatty() else None)
         sys.exit(2)

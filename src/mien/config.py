@@ -185,6 +185,11 @@ def load(path: Path) -> RunConfig:
     return _validated(run_config_class(system), values, where=str(path))
 
 
+def data_part(path: Path) -> DataConfig:
+    """The ``data`` part of a YAML file, for verbs that read data and train nothing."""
+    return _validated(DataConfig, read_yaml(path).get("data", {}), where=str(path))
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """A YAML mapping from a file, or an error that names the line."""
     try:

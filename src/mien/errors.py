@@ -43,6 +43,10 @@ class TowerError(MienError):
     """A pretrained tower cannot be found or is not the one that was recorded."""
 
 
+class Interrupted(MienError):
+    """Something long was asked to stop; what it had done is kept."""
+
+
 class MissingExtra(MienError):
     """An optional dependency is not installed."""
 

@@ -94,7 +94,7 @@ def test_a_report_names_the_sides_and_counts_all(tmp_path: Path) -> None:
     for row in rows:
         row["split"] = "train" if row["id"].endswith("0") else "val"
         row["source"] = row["id"]
-    (finding,) = [f for f in report(tmp_path, rows).warnings if f.kind == "speaker leak"]
+    (finding,) = [f for f in report(tmp_path, rows).errors if f.kind == "speaker leak"]
     assert finding.what == "a speaker is in train and val"
     assert len(finding.found) == 40
     assert finding.line(3).startswith("a speaker is in train and val: s0, s1, s10, and 37 more")

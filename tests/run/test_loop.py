@@ -20,12 +20,12 @@ from mien import config, registry, tasks
 from mien.config import TrainConfig
 from mien.data.batch import RowDataset
 from mien.data.manifest import Manifest, infer_tasks
-from mien.errors import ConfigError, MienError
+from mien.errors import ConfigError, Interrupted, MienError
 from mien.parts.model import Model
 from mien.run import assemble
 from mien.run.average import moving
 from mien.run.log import Log
-from mien.run.loop import Interrupted, Loop, seed_for
+from mien.run.loop import Loop, seed_for
 from mien.run.train import train
 from mien.types import Batch, Objective, Output, Specs
 

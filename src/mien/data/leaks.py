@@ -29,7 +29,7 @@ def look(rows: Sequence[Row], keys: Sequence[str | None], report: Report) -> Non
         for link, value in _LINKS.items():
             for sides, members in _across(rows, value, side):
                 found = sorted(members)
-                report.warn(
+                report.error(
                     f"{link} leak",
                     f"a {link} is in {sides}",
                     *found,
@@ -37,7 +37,7 @@ def look(rows: Sequence[Row], keys: Sequence[str | None], report: Report) -> Non
                 )
         for sides, members in _across(rows, lambda row: same[row.id], side):
             found = sorted(" = ".join(ids) for ids in members.values())
-            report.warn("duplicate leak", f"the same recording is in {sides}", *found)
+            report.error("duplicate leak", f"the same recording is in {sides}", *found)
     for ids in _groups(rows, lambda row: same[row.id]).values():
         if len(ids) > 1:
             report.warn(

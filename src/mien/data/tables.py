@@ -46,7 +46,11 @@ def read(path: Path, columns: Columns) -> Iterator[tuple[str, Record]]:
             )
     reader = _by_suffix(path, {".jsonl": _read_jsonl, ".csv": _read_csv, ".parquet": _read_parquet})
     if not path.is_file():
-        raise DataError("there is no such manifest", where=str(path))
+        raise DataError(
+            "there is no such manifest",
+            where=str(path),
+            fix="the path of a .jsonl, .csv or .parquet file; mien demo makes one to look at",
+        )
     yield from reader(path, columns)
 
 

@@ -24,7 +24,7 @@ def inspect(
     """
     data = DataConfig()
     if settings is not None:
-        data = DataConfig(**config.read_yaml(Path(settings)).get("data", {}))
+        data = config.data_part(Path(settings))
     manifest = Manifest.read(path, columns=data.columns, root=data.root, rename=data.rename)
     try:
         specs = infer_tasks(manifest, tasks.NAMED)
@@ -53,8 +53,10 @@ def page(report: Report, name: str) -> str:
 def _table(counts: dict[str, Any], indent: int = 2) -> list[str]:
     lines = []
     for key, value in counts.items():
+        if not value:
+            continue
         if isinstance(value, dict):
-            if value and not any(isinstance(item, dict) for item in value.values()):
+            if not any(isinstance(item, dict) for item in value.values()):
                 inside = ", ".join(f"{k} {v}" for k, v in value.items())
                 lines.append(f"{'':<{indent}}{key}: {inside}")
             else:

@@ -165,7 +165,7 @@ def claim(folder: Path, config: RunConfig, facts: Mapping[str, Any]) -> bool:
     """
     begun = folder / CONFIG
     text = config.to_yaml()
-    if begun.exists():
+    if begun.exists() and not _is_free(folder):  # a start that failed at once claims nothing
         before = _flat(load(begun).model_dump(mode="json"))
         now = _flat(config.model_dump(mode="json"))
         changed = [key for key in now | before if before.get(key) != now.get(key)]
@@ -190,9 +190,11 @@ def claim(folder: Path, config: RunConfig, facts: Mapping[str, Any]) -> bool:
 
 
 def _is_free(folder: Path) -> bool:
-    """Whether a folder holds nothing, or no more than a claim that was killed halfway."""
+    """Whether a folder holds nothing, or no more than a claim that nothing came of."""
     claim = {name for file in (CARD, CONFIG) for name in (file, f".{file}.unfinished")}
-    return folder.is_dir() and {path.name for path in folder.iterdir()} <= claim
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else {folder.name}
+    # The card is written first: a configuration alone is somebody's own.
+    return names <= claim and (CARD in names or CONFIG not in names)
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

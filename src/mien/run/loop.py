@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader
 
 from mien.config import TrainConfig
 from mien.data.batch import BatchOrder, RowDataset
-from mien.errors import ConfigError, MienError
+from mien.errors import ConfigError, Interrupted, MienError
 from mien.parts.mixing import Mixture
 from mien.parts.model import Model
 from mien.run import checkpoint, folder, gather, optimizer, processes
@@ -36,10 +36,6 @@ from mien.run.progress import Bar
 from mien.types import Batch, Objective, Output, Sample, Specs
 
 Score = Callable[[Model], tuple[float, dict[str, float]]]
-
-
-class Interrupted(MienError):
-    """Training was asked to stop; its state is kept."""
 
 
 @dataclass(slots=True)
@@ -314,6 +310,7 @@ class Loop:
         line["lr"] = optimizer.rate(
             course.step, steps=self.steps, warmup=self.warmup, config=config
         )
+        value = None
         if self.score is not None:
             with self.average.applied():  # what was scored is what is kept
                 torch.manual_seed(seed_for(self.seed, self.label, "score"))
@@ -329,11 +326,11 @@ class Loop:
         course.sums, course.seen = {}, 0.0
         if self.accelerator.is_main_process:
             log.write(line | {"clips_per_second": round(speed, 1)})
-        chosen = f", held out {course.best:.4f} (best: epoch {course.best_epoch})"
-        bar.say(
-            f"{self.label}: epoch {epoch}/{config.epochs}, loss {means['loss']:.4f}"
-            + (chosen if self.score is not None else "")
-        )
+        width = len(str(config.epochs))
+        said = f"{self.label}: epoch {epoch:>{width}}/{config.epochs}, loss {means['loss']:.4f}"
+        if value is not None:
+            said += f", held out {value:.4f} (best {course.best:.4f}, epoch {course.best_epoch})"
+        bar.say(said)
 
     def _keep_best(self) -> None:
         if self.accelerator.is_main_process:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 
 import torch
 from accelerate import Accelerator, PartialState
@@ -25,6 +26,8 @@ def accelerator(precision: str) -> Accelerator:
         raise ConfigError("fp16 needs a GPU", fix="train.precision=bf16")
     # A process may meet a batch in which a whole modality is absent.
     unused = DistributedDataParallelKwargs(find_unused_parameters=True)
+    # ... but most never do, and PyTorch would say so at length.
+    warnings.filterwarnings("ignore", message=".*find_unused_parameters=True was specified")
     names = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
     return Accelerator(mixed_precision=names[precision], cpu=_on_cpu(), kwargs_handlers=[unused])
 
