@@ -10,7 +10,7 @@ from typing import Any
 import corpora
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as some
 from safetensors.torch import load_file
 from torch import nn
@@ -38,6 +38,7 @@ def test_a_run_inherits_the_strictest_licence() -> None:
     assert folder.strictest(["CC-BY-NC-SA-4.0", "ask the authors"]) == "ask the authors"
 
 
+@settings(deadline=None)
 @given(some.lists(some.sampled_from(folder.LICENCES), min_size=1))
 def test_no_ancestor_is_stricter_than_the_run(licences: list[str]) -> None:
     order = folder.LICENCES.index

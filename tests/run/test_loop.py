@@ -6,7 +6,7 @@ import itertools
 import os
 import re
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from mien.data.batch import RowDataset
 from mien.data.manifest import Manifest, infer_tasks
 from mien.errors import ConfigError, Interrupted, MienError
 from mien.parts.model import Model
-from mien.run import assemble
+from mien.run import assemble, checkpoint
 from mien.run.average import moving
 from mien.run.log import Log
 from mien.run.loop import Loop, seed_for
@@ -38,10 +38,13 @@ class Watched:
     def __init__(self, inner: Objective) -> None:
         self.inner, self.additive = inner, inner.additive
         self.batches: list[Batch] = []
+        self.losses: list[float] = []
 
     def __call__(self, output: Output, batch: Batch) -> dict[str, Tensor]:
+        terms = self.inner(output, batch)
         self.batches.append(batch)
-        return self.inner(output, batch)
+        self.losses.append(float(terms["loss"].detach()))
+        return terms
 
     def weight(self, batch: Batch) -> Tensor:
         return self.inner.weight(batch)
@@ -299,6 +302,7 @@ def test_seeds_of_different_draws_differ() -> None:
     assert all(0 <= seed < 2**63 for seed in seeds)
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 def test_workers_change_nothing(tmp_path: Path) -> None:
     data = corpora.clips(tmp_path)
     for count in (0, 2):
@@ -311,26 +315,15 @@ def test_workers_change_nothing(tmp_path: Path) -> None:
 # -- interruptions and refusals --------------------------------------------------------------------
 
 
-class Caller:
-    """A judge who is called away in the middle of an epoch, once."""
-
-    def __init__(self, bench: Bench, number: signal.Signals, step: int) -> None:
-        inner, calls = bench.objective.inner, itertools.count(1)
-
-        def interrupted(output: Output, batch: Batch) -> dict[str, Tensor]:
-            if next(calls) == step:
-                os.kill(os.getpid(), number)
-            return inner(output, batch)
-
-        bench.objective.inner = _As(interrupted, inner)
-
-
 class _As:
-    def __init__(self, call: Callable[[Output, Batch], dict[str, Tensor]], like: Objective) -> None:
-        self.call, self.additive, self.weight = call, like.additive, like.weight
+    """An objective that does something else first."""
+
+    def __init__(self, first: Callable[[Output], None], inner: Objective) -> None:
+        self.first, self.inner, self.additive, self.weight = first, inner, True, inner.weight
 
     def __call__(self, output: Output, batch: Batch) -> dict[str, Tensor]:
-        return self.call(output, batch)
+        self.first(output)
+        return self.inner(output, batch)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -343,9 +336,16 @@ def test_a_polite_stop_ends_the_step_keeps_a_state_and_goes_on(
     handlers = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]
 
     bench = Bench(tmp_path, *words)
-    Caller(bench, number, wanted.steps_per_epoch - 1)
-    with pytest.raises(Interrupted, match=f"stopped at step {wanted.steps_per_epoch - 1} of"):
+    calls, last = itertools.count(1), wanted.steps_per_epoch - 1
+    bench.objective.inner = _As(
+        lambda _: os.kill(os.getpid(), number) if next(calls) == last else None,
+        bench.objective.inner,
+    )
+    with pytest.raises(Interrupted, match=f"stopped at step {last} of"):
         bench.run(Judge(0.1, 0.2))
+    kept = checkpoint.load_state(tmp_path / "state")
+    assert kept is not None
+    assert kept[0] == last
     assert [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)] == handlers
     again = Bench(tmp_path, *words).run(Judge(0.1, 0.2))
     assert _same(_copy(again.model), _copy(wanted.model))
@@ -387,25 +387,12 @@ def test_an_empty_training_part_is_refused(tmp_path: Path) -> None:
         bench.loop()
 
 
-def _run_lines(log: Log) -> Sequence[dict[str, Any]]:
-    return [line for line in log.lines() if "loss" in line]
-
-
 def test_the_log_has_a_line_an_epoch_with_mean_terms(tmp_path: Path) -> None:
     bench = Bench(tmp_path, "epochs=2")
-    losses: list[float] = []
-    inner = bench.objective.inner
-
-    def noting(output: Output, batch: Batch) -> dict[str, Tensor]:
-        terms = inner(output, batch)
-        losses.append(float(terms["loss"].detach()))
-        return terms
-
-    bench.objective.inner = _As(noting, inner)
-    loop = bench.run(Judge(0.25, 0.5))
-    lines, size = _run_lines(bench.log), loop.steps_per_epoch
+    size = bench.run(Judge(0.25, 0.5)).steps_per_epoch
+    lines = bench.log.lines()
     assert [line["step"] for line in lines] == [size, 2 * size]
     assert [line["held_out/score"] for line in lines] == [0.25, 0.5]
     for index, line in enumerate(lines):
-        epoch = losses[index * size : (index + 1) * size]
+        epoch = bench.objective.losses[index * size : (index + 1) * size]
         assert line["loss"] == pytest.approx(sum(epoch) / size)

@@ -130,7 +130,11 @@ def load(run: str | Path, *, device: str | torch.device = "cpu") -> Run:
     stage = stages[settings.stages[-1]]
     final = settings.for_stage(settings.stages[-1])
     with towers.using(_records(card, path), path):
-        model = assemble.build(stage, final, specs if stage.supervised else {})
+        try:
+            model = assemble.build(stage, final, specs if stage.supervised else {})
+        except (ArithmeticError, RuntimeError, TypeError, ValueError) as error:  # torch says no
+            what = f"its settings make no {settings.system} model: {error}"
+            raise RunError(what, where=str(path / folder.CONFIG)) from error
     folder.read_model(path / folder.MODEL, model)
     return Run(path, settings, specs, card, model.to(device).eval())
 
