@@ -194,7 +194,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """A YAML mapping from a file, or an error that names the line."""
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise ConfigError(f"cannot read this configuration: {error}", where=str(path)) from error
     if not isinstance(values, dict):
         raise ConfigError("a configuration is a mapping of keys to values", where=str(path))

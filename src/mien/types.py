@@ -236,7 +236,11 @@ class Batch(_Tensors):
 
 @dataclass(slots=True, kw_only=True)
 class Output(_Tensors):
-    """What a network answers: raw logits per task, named features, and anything else."""
+    """What a network answers: raw logits per task, named features, and anything else.
+
+    All tensors have a first axis of B. A number without axes may stand in ``aux`` if it is one
+    parameter for all clips, such as a temperature: that of the first micro-batch stands for all.
+    """
 
     logits: dict[str, Tensor] = field(default_factory=dict)
     features: dict[str, Tensor] = field(default_factory=dict)

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from small_towers import vision_full
 
 from mien.errors import TowerError
-from mien.parts import towers
+from mien.parts import hub, towers
 
 B16 = "openai/clip-vit-base-patch16"
 
@@ -113,3 +113,10 @@ def test_a_pickle_with_code_is_refused(
     with pytest.raises(TowerError, match="more than tensors"):
         towers.load_tower("clip-vision", clip_folder)
     assert not trap.exists()
+
+
+@pytest.mark.parametrize("text", ["[1]", "3", '"a"', "[" * 100_000, "{", "\x00"])
+def test_a_configuration_that_is_no_object_is_refused(text: str, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(TowerError, match=r"config\.json"):
+        hub.read_config(tmp_path)

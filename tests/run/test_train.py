@@ -283,3 +283,21 @@ def test_a_stages_own_settings_hold_for_it_alone(data: Path, tmp_path: Path) -> 
     _train("toy-pretrain", data, tmp_path / "run", *words)
     epochs = [line["stage"] for line in _log(tmp_path / "run") if "loss" in line]
     assert epochs == ["contrast"] * 3 + ["classify"]
+
+
+def test_claip_emo_goes_on_to_another_corpus_with_new_heads(tmp_path: Path) -> None:
+    first = corpora.recordings(tmp_path)
+    _train("claip-emo", first, tmp_path / "first", "batch_size=4", preset="tiny")
+    names = {"calm": "left", "glad": "right"}
+    other = _rewritten(
+        first, lambda row: row.update(labels={"side": names[row["labels"]["emotion"]]})
+    )
+    still = ("batch_size=4", "lr=1e-30", "weight_decay=0")  # what is handed on stays as it was
+    _train("claip-emo", other, tmp_path / "other", *still, preset="tiny", init=tmp_path / "first")
+    before = load_file(tmp_path / "first/model.safetensors")
+    after = load_file(tmp_path / "other/model.safetensors")
+    adapters = [name for name in before if "lora" in name or ".temporal." in name]
+    assert adapters
+    assert all(torch.equal(before[name], after[name]) for name in adapters)
+    assert mien.load(tmp_path / "other").specs["side"].labels == ("left", "right")
+    assert [n for n in _log(tmp_path / "other")[0]["new"] if "heads." not in n] == []

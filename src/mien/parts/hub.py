@@ -83,9 +83,11 @@ def read_config(folder: Path) -> dict[str, Any]:
     """The configuration of a model."""
     try:
         values = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise TowerError(f"cannot read {CONFIG}: {error}", where=str(folder)) from error
-    return dict(values)
+    if not isinstance(values, dict):
+        raise TowerError(f"{CONFIG} is no JSON object", where=str(folder))
+    return values
 
 
 def read_tensors(folder: Path, wanted: Callable[[str], bool]) -> dict[str, Tensor]:

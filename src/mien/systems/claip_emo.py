@@ -341,4 +341,11 @@ def _transformer(config: Config, dim: int) -> ClassTokenTransformer:
     return ClassTokenTransformer(dim, positions=config.frames + 1)
 
 
-STAGES = {"classify": Stage(unit=Unit.CLIP, build=build, modalities=("audio", "video"))}
+STAGES = {
+    "classify": Stage(
+        unit=Unit.CLIP,
+        build=build,
+        modalities=("audio", "video"),
+        hands_on=("encoders.", "temporal."),  # to another corpus: all but its heads
+    )
+}
