@@ -25,13 +25,14 @@ from mien import config, registry, tasks
 from mien.config import RunConfig
 from mien.data.batch import RowDataset
 from mien.data.manifest import Manifest
-from mien.parts import mixing, towers
+from mien.parts import towers
 from mien.parts.model import Model
-from mien.run import infer, optimizer
+from mien.run import infer, optimizer, perturb
 from mien.types import Unit
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 SPEC = tasks.NAMED["dfew"]
+SPECS = {SPEC.name: SPEC}
 # Multiply-accumulates of one clip's forward pass: CLIP over 16 frames, HTSAT, temporal layer.
 MACS = {"vit-b32": 76.5e9, "vit-b16": 287e9, "vit-l14": 1302e9}
 
@@ -44,7 +45,7 @@ def built(preset: str, words: Sequence[str]) -> tuple[Model, RunConfig]:
     settings = config.resolve("claip-emo", preset=preset, values={"model": values}, overrides=words)
     stage = registry.system("claip-emo").load().STAGES[settings.stages[-1]]
     torch.manual_seed(0)
-    model = stage.build(settings.model, {SPEC.name: SPEC})
+    model = stage.build(settings.model, SPECS)
     assert isinstance(model, Model)
     return model.to(DEVICE).train(), settings
 
@@ -63,7 +64,7 @@ def clips(folder: Path, size: int, rate: int) -> RowDataset:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     manifest = Manifest.read(path)
     same = {"video": "video", "audio": "audio"}
-    return RowDataset(manifest.rows, manifest, same, {SPEC.name: SPEC}, Unit.CLIP)
+    return RowDataset(manifest.rows, manifest, same, SPECS, Unit.CLIP)
 
 
 def fastest(pieces: dict[str, Callable[[], Any]], repeats: int) -> dict[str, float]:
@@ -124,10 +125,10 @@ def profile(
     """One preset's step in pieces, beside the plain one."""
     model, settings = built(preset, words)
     train = settings.train
-    objective = tasks.objective({SPEC.name: SPEC}, label_smoothing=train.label_smoothing)
+    objective = tasks.objective(SPECS, label_smoothing=train.label_smoothing)
     adam = optimizer.build(model, train)
     rows = clips(folder, size, settings.model.audio_source_rate)  # type: ignore[attr-defined]
-    (batch,) = infer.batches(rows, {SPEC.name: SPEC}, size)
+    (batch,) = infer.batches(rows, SPECS, size)
     autocast = torch.autocast(DEVICE.type, torch.bfloat16)
     moved = batch.to(DEVICE)
     ready, mask = model.front_end(moved.inputs, moved.mask)
@@ -140,17 +141,7 @@ def profile(
         return loss
 
     def step() -> None:
-        here = batch.to(DEVICE)
-        mixture = mixing.draw(
-            present=here.present, modalities=here.modalities, mixup=train.mixup, cutmix=train.cutmix
-        )
-        if mixture is not None:
-            here.targets[SPEC.name], here.target_mask[SPEC.name] = mixture.targets(
-                here.targets[SPEC.name],
-                here.target_mask[SPEC.name],
-                classes=SPEC.width,
-                categorical=True,
-            )
+        here, mixture = perturb.mix(batch.to(DEVICE), SPECS, train)
         with autocast:
             output = model(here, mixture)
         backward(objective(output.map(Tensor.float), here)["loss"])
@@ -174,7 +165,7 @@ def profile(
         "plain_step_s": plain_step,
         "towers_and_head_s": lambda: backward(network()),
         "front_end_s": lambda: model.front_end(moved.inputs, moved.mask),
-        "data_s": lambda: list(infer.batches(rows, {SPEC.name: SPEC}, size)),
+        "data_s": lambda: list(infer.batches(rows, SPECS, size)),
     }
     found: dict[str, Any] = {"preset": preset, "batch": size, "set": list(words)} | fastest(
         pieces, repeats

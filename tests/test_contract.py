@@ -294,6 +294,19 @@ def test_a_batch_equals_its_clips_one_by_one(case: Case, lives: Callable[[Case],
 
 
 @every_case
+def test_merged_adapters_give_the_same_logits(case: Case, lives: Callable[[Case], Life]) -> None:
+    life = lives(case)
+    run, rows = _run_on(life)
+    merged = mien.load(life.out, merge=True)
+    assert not any("lora" in name for name, _ in merged.whole.named_parameters())
+    batch = next(infer.batches(rows, run.specs, 8))
+    with torch.no_grad():
+        apart, together = run.whole(batch), merged.whole(batch)
+    for task, logits in apart.logits.items():
+        torch.testing.assert_close(together.logits[task], logits, atol=1e-5, rtol=0)
+
+
+@every_case
 def test_padding_changes_nothing(case: Case, lives: Callable[[Case], Life]) -> None:
     """Positions behind the mask hold anything, and there may be any number of them."""
     run, rows = _run_on(lives(case))

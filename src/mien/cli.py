@@ -231,7 +231,7 @@ def predict(
     from mien.run.load import load
     from mien.run.say import lines, write
 
-    loaded = load(run)
+    loaded = load(run, merge=True)
     timelines = [timeline for path in paths for timeline in loaded.predict(path)]
     text = lines(timelines, loaded.specs)
     if out is not None:
