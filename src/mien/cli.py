@@ -202,12 +202,23 @@ def evaluate(
         Path | None, typer.Option("--data", help="Manifest to score (default: the run's own test).")
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Also write the JSON here.")] = None,
+    against: Annotated[
+        Path | None, typer.Option("--against", help="Another run: how far apart are their scores?")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Score a run: accuracy, recalls, calibration, with intervals over clips and over groups.
 
     [dim]mien evaluate runs/a --data others.csv --out scores.json[/dim]
     """
+    if against is not None:
+        from mien.run import compare
+
+        if data is not None or out is not None:
+            raise MienError("--against compares kept answers", fix="leave out --data and --out")
+        found = compare.compare(run, against)
+        _print(found, as_json, compare.table(found))
+        return
     from mien.run.score import evaluate as score
     from mien.run.score import table
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from mien.errors import DataError
 from mien.parts import vision
 from mien.parts.augment import Augment
-from mien.parts.vision import VideoFrontEnd, choose_frames, frame_indices
+from mien.parts.vision import VideoFrontEnd, choose_frames
 
 FRAMES, STRIDE = 16, 4
 
@@ -33,6 +33,15 @@ def footage(*counts: int, height: int = 12, width: int = 10) -> tuple[Tensor, Te
     generator = torch.Generator().manual_seed(3)
     size = (*mask.shape, height, width, 3)
     return torch.randint(0, 256, size, dtype=torch.uint8, generator=generator), mask
+
+
+def frame_indices(
+    count: int, frames: int, stride: int, *, training: bool, views: int = 1, view: int = 0
+) -> list[int]:
+    """Which frames of a gapless clip of ``count`` frames one view shows (see `choose_frames`)."""
+    mask = torch.ones(1, count, dtype=torch.bool)
+    chosen = choose_frames(mask, frames, stride, training=training, views=views)
+    return [int(index) for index in chosen[0, view * frames : (view + 1) * frames]]
 
 
 @pytest.mark.parametrize("count", [1, 3, 4, 5, 15, 24, 63, 64, 65, 66, 300])

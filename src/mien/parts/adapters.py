@@ -57,11 +57,6 @@ def merge(module: nn.Module) -> nn.Module:
     return module
 
 
-def trainable_count(module: nn.Module) -> int:
-    """Number of parameters that learn."""
-    return sum(p.numel() for p in module.parameters() if p.requires_grad)
-
-
 def is_adapter(name: str) -> bool:
     """Whether a parameter of this name was put in by :func:`lora`."""
     return ".lora_" in f".{name}"

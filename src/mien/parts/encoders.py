@@ -5,6 +5,7 @@ Shapes: B clips, T frames, L tokens, D the tower's width, F mel bins.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -17,7 +18,7 @@ from mien.parts import adapters, keys
 from mien.parts.hub import TowerSource
 
 
-class Tower(nn.Module):
+class Tower(nn.Module, ABC):
     """A frozen encoder: ``(x, mask) -> (tokens (B, L, D), mask (B, L))``.
 
     It encodes only what is there: rows and frames that are masked cost nothing, shift no
@@ -64,18 +65,18 @@ class Tower(nn.Module):
         return self
 
     @classmethod
+    @abstractmethod
     def classes(cls) -> tuple[Any, Any]:
         """Configuration and model class of transformers."""
-        raise NotImplementedError
 
+    @abstractmethod
     def layer(self, name: str) -> int:
         """How deep a parameter of this tower lies: 0 before the first block, then 1 to `depth`."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def depth(self) -> int:
         """Number of blocks."""
-        raise NotImplementedError
 
 
 class ClipVision(Tower):

@@ -53,15 +53,6 @@ def choose_frames(
     return valid_first.gather(1, rank)
 
 
-def frame_indices(
-    count: int, frames: int, stride: int, *, training: bool, views: int = 1, view: int = 0
-) -> list[int]:
-    """Which frames of a gapless clip of ``count`` frames one view shows (see `choose_frames`)."""
-    mask = torch.ones(1, count, dtype=torch.bool)
-    chosen = choose_frames(mask, frames, stride, training=training, views=views)
-    return [int(index) for index in chosen[0, view * frames : (view + 1) * frames]]
-
-
 def _random_window(count: Tensor, frames: int, stride: int) -> Tensor:
     """The official training rule of CLAIP-Emo; ranks (B, T) among the valid frames."""
     window = frames * stride

@@ -47,11 +47,12 @@ def selection(
             )
         sign = 1 if metrics.higher_is_better(wanted) else -1
         chosen.append(sign * scores[wanted])
-        named |= {f"{name}/{key}": scores[key] for key in _headline(spec) if key in scores}
+        named |= {f"{name}/{key}": scores[key] for key in headline(spec) if key in scores}
     return float(np.mean(chosen)), named
 
 
-def _headline(spec: TaskSpec) -> tuple[str, ...]:
+def headline(spec: TaskSpec) -> tuple[str, ...]:
+    """The scores of a task that are shown first, and with intervals."""
     if spec.categorical:
         return ("war", "uar", "macro_f1", "weighted_f1", "ece")
     return ("f1",) if spec.problem is Problem.MANY_OF_N else ("ccc", "mae")
@@ -89,7 +90,7 @@ def _task_report(found: Predictions, answers: Answers, spec: TaskSpec) -> dict[s
             clips=names if unit == "clips" else None,
             groups=names if unit == "groups" else None,
         )
-        for key in _headline(spec):
+        for key in headline(spec):
             if key in drawn:
                 body["intervals"].setdefault(key, {})[unit] = drawn[key].to_dict()
     if spec.categorical:
@@ -238,11 +239,13 @@ def summarise(out: Path, members: Sequence[Path]) -> None:
     checkpoint.write_json(out / folder.METRICS, metrics_found)
 
 
-def _pooled(members: Sequence[Path], specs: Specs) -> dict[str, Any]:
+def joined(members: Sequence[Path], specs: Specs) -> tuple[Predictions, list[str]]:
+    """The kept predictions of several runs as one, and the run of each sample."""
     whole = Predictions(tasks={name: Answers() for name in specs})
     folds: list[str] = []
-    scored = [member for member in members if (member / folder.PREDICTIONS).is_file()]
-    for member in scored:
+    for member in members:
+        if not (member / folder.PREDICTIONS).is_file():
+            continue  # it had no test part
         found, _ = read_predictions(member / folder.PREDICTIONS, specs)
         whole.ids += found.ids
         whole.group += found.group
@@ -250,12 +253,17 @@ def _pooled(members: Sequence[Path], specs: Specs) -> dict[str, Any]:
         for name, answers in found.tasks.items():
             whole.tasks[name].scores += answers.scores
             whole.tasks[name].targets += answers.targets
+    return whole, folds
+
+
+def _pooled(members: Sequence[Path], specs: Specs) -> dict[str, Any]:
+    whole, folds = joined(members, specs)
     body = report(whole, specs)
-    for name in body if len(scored) > 1 else ():
+    for name in body if len(set(folds)) > 1 else ():
         targets, predictions = whole.tasks[name].pooled()
         owners = [folds[i] for i in whole.tasks[name].owners()]
         means = intervals.fold_mean(tasks.statistics(specs[name]), targets, predictions, owners)
-        wanted = [key for key in _headline(specs[name]) if key in means]
+        wanted = [key for key in headline(specs[name]) if key in means]
         body[name]["folds"] = {key: means[key].to_dict() for key in wanted}
     return body
 
@@ -263,7 +271,7 @@ def _pooled(members: Sequence[Path], specs: Specs) -> dict[str, Any]:
 def _over_seeds(by_seed: Mapping[int, dict[str, Any]], specs: Specs) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, spec in specs.items():
-        for key in _headline(spec):
+        for key in headline(spec):
             scored = [body[name]["scores"] for body in by_seed.values() if name in body]
             values = [scores[key] for scores in scored if key in scores]
             if len(values) < len(by_seed):
