@@ -10,7 +10,7 @@ import huggingface_hub
 import pytest
 import torch
 from safetensors.torch import load_file
-from small_towers import vision_full
+from small_towers import cached, vision_full
 
 from mien.errors import TowerError
 from mien.parts import hub, towers
@@ -24,22 +24,6 @@ def clip_folder(tmp_path: Path) -> Path:
     return tmp_path / "clip"
 
 
-@pytest.fixture
-def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    cache = tmp_path / "hub"
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(cache))
-    return cache
-
-
-def _cached(cache: Path, name: str, folder: Path, revision: str) -> None:
-    """Lay a model into a cache as the hub's client does."""
-    home = cache / f"models--{name.replace('/', '--')}"
-    (home / "snapshots").mkdir(parents=True)
-    folder.rename(home / "snapshots" / revision)
-    (home / "refs").mkdir()
-    (home / "refs" / "main").write_text(revision)
-
-
 def test_a_missing_tower_says_what_fetches_it(empty_cache: Path) -> None:
     with pytest.raises(TowerError) as error:
         towers.clip_vision(B16)
@@ -51,7 +35,7 @@ def test_a_missing_tower_says_what_fetches_it(empty_cache: Path) -> None:
 
 def test_a_cached_tower_is_found_at_the_pinned_commit(clip_folder: Path, empty_cache: Path) -> None:
     pinned = towers.KNOWN[B16].revision
-    _cached(empty_cache, B16, clip_folder, pinned)
+    cached(empty_cache, B16, clip_folder, pinned)
     assert towers.clip_vision(B16).source.revision == pinned
     with pytest.raises(TowerError, match="is not in the cache"):
         towers.clip_vision(B16, "0" * 40)
@@ -60,7 +44,7 @@ def test_a_cached_tower_is_found_at_the_pinned_commit(clip_folder: Path, empty_c
 def test_a_name_without_a_pin_remembers_the_commit_it_was(
     clip_folder: Path, empty_cache: Path
 ) -> None:
-    _cached(empty_cache, "someone/clip", clip_folder, "abc123")
+    cached(empty_cache, "someone/clip", clip_folder, "abc123")
     assert towers.clip_vision("someone/clip").source.revision == "abc123"
 
 

@@ -19,6 +19,7 @@ from small_towers import (
     VISION,
     audio_alone,
     audio_full,
+    cached,
     spread,
     vision_alone,
     vision_full,
@@ -162,22 +163,6 @@ def test_impossible_values_and_kinds_are_refused() -> None:
         towers.open_tower(towers.TowerSource("clip-vison", VISION))
 
 
-@pytest.fixture
-def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    cache = tmp_path / "hub"
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(cache))
-    return cache
-
-
-def _cached(cache: Path, name: str, folder: Path, revision: str) -> None:
-    """Lay a model into a cache as the hub's client does."""
-    home = cache / f"models--{name.replace('/', '--')}"
-    (home / "snapshots").mkdir(parents=True)
-    folder.rename(home / "snapshots" / revision)
-    (home / "refs").mkdir()
-    (home / "refs" / "main").write_text(revision)
-
-
 # -- fingerprints ----------------------------------------------------------------------------------
 
 
@@ -298,7 +283,7 @@ def test_a_large_hub_tower_is_recorded_by_name_and_checked(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    _cached(empty_cache, B16, clip_folder, towers.KNOWN[B16].revision)
+    cached(empty_cache, B16, clip_folder, towers.KNOWN[B16].revision)
     monkeypatch.setattr(towers, "SMALL", 1000)
     holder = nn.ModuleDict({"sight": towers.clip_vision(B16)})
     run = tmp_path / "run"

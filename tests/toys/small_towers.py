@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -73,3 +74,12 @@ def audio_alone(**values: Any) -> Any:
 def audio_full() -> Any:
     """CLAP, with its text tower."""
     return spread(ClapModel(ClapConfig(audio_config=AUDIO, text_config=TEXT, projection_dim=8)))
+
+
+def cached(cache: Path, name: str, folder: Path, revision: str) -> None:
+    """Lay a model into a cache as the hub's client does."""
+    home = cache / f"models--{name.replace('/', '--')}"
+    (home / "snapshots").mkdir(parents=True)
+    folder.rename(home / "snapshots" / revision)
+    (home / "refs").mkdir()
+    (home / "refs" / "main").write_text(revision)
