@@ -128,7 +128,7 @@ def profile(
     objective = tasks.objective(SPECS, label_smoothing=train.label_smoothing)
     adam = optimizer.build(model, train)
     rows = clips(folder, size, settings.model.audio_source_rate)  # type: ignore[attr-defined]
-    (batch,) = infer.batches(rows, SPECS, size)
+    (batch,) = infer.batches(rows, SPECS, size, model.front_end)
     autocast = torch.autocast(DEVICE.type, torch.bfloat16)
     moved = batch.to(DEVICE)
     ready, mask = model.front_end(moved.inputs, moved.mask)
@@ -165,7 +165,7 @@ def profile(
         "plain_step_s": plain_step,
         "towers_and_head_s": lambda: backward(network()),
         "front_end_s": lambda: model.front_end(moved.inputs, moved.mask),
-        "data_s": lambda: list(infer.batches(rows, SPECS, size)),
+        "data_s": lambda: list(infer.batches(rows, SPECS, size, model.front_end)),
     }
     found: dict[str, Any] = {"preset": preset, "batch": size, "set": list(words)} | fastest(
         pieces, repeats

@@ -45,6 +45,10 @@ class Case:
     still: tuple[str, ...] = ()
     overrides: tuple[str, ...] = ()
 
+    @property
+    def name(self) -> str:
+        return f"{self.system}-{self.corpus.__name__}"
+
 
 CASES = [
     Case(
@@ -63,9 +67,15 @@ CASES = [
         corpora.recordings,
         overrides=("epochs=3", "batch_size=4", "save_seconds=0"),
     ),
+    Case(
+        "claip-emo",
+        "tiny",
+        corpora.prepared,
+        overrides=("epochs=3", "batch_size=4", "save_seconds=0", "frames=4", "stride=2"),
+    ),
 ]
 
-every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.system)
+every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 
 
 @dataclass(frozen=True)
@@ -96,12 +106,12 @@ def lives(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Case], Life]:
     made: dict[str, Life] = {}
 
     def live(case: Case) -> Life:
-        if case.system not in made:
-            home = tmp_path_factory.mktemp(case.system)
+        if case.name not in made:
+            home = tmp_path_factory.mktemp(case.name)
             data = case.corpus(home)
             metrics = _train(case, data, home / "run")
-            made[case.system] = Life(case, data, home / "run", metrics)
-        return made[case.system]
+            made[case.name] = Life(case, data, home / "run", metrics)
+        return made[case.name]
 
     return live
 
@@ -158,7 +168,7 @@ def test_killed_and_resumed_is_bit_identical(
     case: Case, lives: Callable[[Case], Life], tmp_path: Path
 ) -> None:
     life = lives(case)
-    luck = np.random.default_rng([ord(letter) for letter in case.system])
+    luck = np.random.default_rng([ord(letter) for letter in case.name])
     out = tmp_path / "run"
     deaths, code = 0, None
     while code != 0:
@@ -299,7 +309,7 @@ def test_merged_adapters_give_the_same_logits(case: Case, lives: Callable[[Case]
     run, rows = _run_on(life)
     merged = mien.load(life.out, merge=True)
     assert not any("lora" in name for name, _ in merged.whole.named_parameters())
-    batch = next(infer.batches(rows, run.specs, 8))
+    batch = next(infer.batches(rows, run.specs, 8, run.front_end))
     with torch.no_grad():
         apart, together = run.whole(batch), merged.whole(batch)
     for task, logits in apart.logits.items():
@@ -310,7 +320,7 @@ def test_merged_adapters_give_the_same_logits(case: Case, lives: Callable[[Case]
 def test_padding_changes_nothing(case: Case, lives: Callable[[Case], Life]) -> None:
     """Positions behind the mask hold anything, and there may be any number of them."""
     run, rows = _run_on(lives(case))
-    batch = next(infer.batches(rows, run.specs, 6))
+    batch = next(infer.batches(rows, run.specs, 6, run.front_end))
     inputs, mask = {}, {}
     for name, tensor in batch.inputs.items():
         junk = torch.full_like(tensor[:, :3], 7)
@@ -392,7 +402,7 @@ def ranks() -> Iterator[Callable[..., None]]:
             child.kill()
 
 
-@pytest.mark.parametrize("case", [c for c in CASES if c.still], ids=lambda case: case.system)
+@pytest.mark.parametrize("case", [c for c in CASES if c.still], ids=lambda case: case.name)
 def test_two_processes_equal_one(case: Case, tmp_path: Path, ranks: Callable[..., None]) -> None:
     """Same global batch, same loss and same weights: contrast and CCC included."""
     data = case.corpus(tmp_path)

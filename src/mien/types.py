@@ -161,6 +161,7 @@ class Sample:
 
     A modality that the sample lacks is left out of ``inputs``: its absence becomes a mask.
     ``mask`` says of single positions (L) whether they are there; without it all of them are.
+    Of the modalities in ``chosen`` only what the front end will show the network was read.
     ``targets`` of a categorical task hold class indices (-1: not annotated) or, for a soft
     label, one weight a class; those of other tasks one value a label (NaN: not annotated).
     """
@@ -171,6 +172,7 @@ class Sample:
     times: Array | None = None
     group: str = ""
     mask: dict[str, Array] = field(default_factory=dict)
+    chosen: frozenset[str] = frozenset()
 
 
 def _map(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
@@ -214,6 +216,8 @@ class Batch(_Tensors):
         times: (B, L) seconds of the labelled positions, or of the longest modality
         targets[task]: (B), (B, L), (B, C) or (B, L, C); target_mask[task]: (B) or (B, L) bool,
         or with a trailing C where single values can be unannotated
+
+    Of the modalities in ``chosen`` only what the front end named was read.
     """
 
     inputs: dict[str, Tensor]
@@ -224,6 +228,7 @@ class Batch(_Tensors):
     target_mask: dict[str, Tensor] = field(default_factory=dict)
     ids: Sequence[str] = ()
     group: Sequence[str] = ()
+    chosen: frozenset[str] = frozenset()
 
     @property
     def modalities(self) -> list[str]:

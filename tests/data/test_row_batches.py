@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
-from mien.data.batch import BatchOrder, RowDataset, collate
+from mien.data.batch import RowDataset, collate
 from mien.data.manifest import Inline, Manifest, Row, Track
+from mien.data.order import BatchOrder
 from mien.errors import DataError
 from mien.types import Batch, Problem, Resolution, Sample, TaskSpec, Unit
 

@@ -14,7 +14,7 @@ SOURCE = Path(__file__).parents[2] / "src" / "mien"
 FILES = sorted(SOURCE.rglob("*.py"))
 
 # From the ground up: a room imports from rooms below it and from itself, never from beside it.
-BASE = ("types", "errors", "config", "registry")
+BASE = ("types", "errors", "notice", "config", "registry")
 LEVELS = (
     BASE,
     ("parts", "data"),
@@ -27,7 +27,10 @@ LEVELS = (
 )
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 HEAVY = ("torch", "transformers", "peft", "accelerate")
-LIGHT = tuple(f"{room}.py" for room in (*BASE, "cli", "__init__"))
+LIGHT = (
+    *(f"{room}.py" for room in (*BASE, "__init__")),
+    *(f"cli/{name}.py" for name in ("__init__", "__main__", "data", "options", "verbs")),
+)
 
 
 def room_of(path: Path) -> str:

@@ -16,8 +16,9 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from mien import config, registry, tasks
 from mien.config import RunConfig, TrainConfig
-from mien.data.batch import BatchOrder, RowDataset, collate
+from mien.data.batch import RowDataset, collate
 from mien.data.manifest import Manifest, infer_tasks
+from mien.data.order import BatchOrder
 from mien.errors import ConfigError, RunError
 from mien.parts.losses import CrossEntropy
 from mien.parts.model import FrontEnd, Model
@@ -84,7 +85,9 @@ def test_processes_and_micro_batches_share_a_batch_without_loss_or_double(
     for step, batch in enumerate(batches):
         parts = [plan[step * accumulate : (step + 1) * accumulate] for plan in plans]
         assert {len(part) for plan in parts for part in plan} == {each}
-        dealt = [index for plan in parts for part in plan for index in part]
+        dealt = [index for plan in parts for part in plan for index, _ in part]
+        seeds = {seed for plan in parts for part in plan for _, seed in part}
+        assert len(seeds) == whole
         assert sorted(dealt) == sorted(batch)
         assert len(set(dealt)) == whole
     assert all(len(plan) == accumulate * len(batches) for plan in plans)

@@ -22,7 +22,7 @@ from mien.errors import MienError, RunError
 from mien.parts import keys, towers
 from mien.parts.model import Model
 from mien.run import assemble, checkpoint, folder
-from mien.run.loop import seed_for
+from mien.run.batches import seed_for
 from mien.run.train import train
 from mien.types import Problem, TaskSpec
 

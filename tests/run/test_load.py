@@ -19,7 +19,7 @@ from transformers import CLIPVisionConfig, CLIPVisionModel
 import mien
 from mien.errors import DataError, TowerError
 from mien.parts import towers
-from mien.run import checkpoint, say
+from mien.run import checkpoint, formats
 from mien.run.train import train
 from mien.types import Timeline
 
@@ -141,7 +141,7 @@ def test_frames_are_windows_that_touch(tmp_path: Path) -> None:
         assert all(a[1] == b[0] for a, b in pairwise(edges))
         assert edges[-1][1] == pytest.approx(len(edges) / 5)
     assert {tuple(window.scores) for _, window in timelines[0]} == {("au", "affect")}
-    say.write(tmp_path / "said.jsonl", timelines)
+    formats.write(tmp_path / "said.jsonl", timelines)
     lines = (tmp_path / "said.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in lines] == [timeline.to_dict() for timeline in timelines]
 

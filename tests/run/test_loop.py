@@ -24,8 +24,9 @@ from mien.errors import ConfigError, Interrupted, MienError
 from mien.parts.model import Model
 from mien.run import assemble, checkpoint
 from mien.run.average import moving
+from mien.run.batches import seed_for
 from mien.run.log import Log
-from mien.run.loop import Loop, seed_for
+from mien.run.loop import Loop
 from mien.run.train import train
 from mien.types import Batch, Objective, Output, Specs
 

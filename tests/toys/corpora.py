@@ -9,6 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from mien.data.crops import CropRecipe
+from mien.data.writer import Writer, encode
+
 _PARTS = ["train", "train", "train", "test"]
 
 
@@ -182,3 +185,44 @@ def recordings(folder: Path, seed: int = 0) -> Path:
             }
         )
     return _write(folder, rows, None)
+
+
+def prepared(folder: Path, seed: int = 0) -> Path:
+    """Shards of two clips each, for towers: dark and low, or bright and high; with gaps."""
+    random = np.random.default_rng(seed)
+    rows = []
+    for i in range(8):
+        path = folder / f"{i}.shard"
+        with Writer(path, fps=25, rate=16000, size=32, spans=[(0.0, 2.0)]) as shard:
+            for k in range(50):
+                pixels = random.integers(0, 120, size=(32, 32, 3)) + 100 * (k >= 25)
+                if (i + k) % 6:
+                    picture = shard.picture(encode(pixels.astype(np.uint8), 95))
+                    shard.seen("face-1", k, picture, (2.0, 3.0, 20.0, 24.0), 0.9, k % 5 == 0)
+            shard.looked(0, 50)
+            time = np.arange(32000) / 16000
+            sound = 0.3 * np.sin(2 * np.pi * (200 + 600 * (time >= 1)) * time)
+            shard.heard(0, sound.astype(np.float32), np.ones(32000, np.bool_))
+            shard.finish({"recipe": _recipe()})
+        for half, label in enumerate(("calm", "glad")):
+            features = {"video": f"{path.name}::face-1", "audio": f"{path.name}::audio"}
+            if i in (3, 4):
+                del features["audio" if i == 3 else "video"]
+            rows.append(
+                {
+                    "id": f"s{i}-{half}",
+                    "speaker": f"p{i}",
+                    "source": f"film{i}",
+                    "split": _PARTS[i % 4],
+                    "start": float(half),
+                    "end": half + 1.0,
+                    "features": features,
+                    "labels": {"emotion": label},
+                }
+            )
+    return _write(folder, rows, None)
+
+
+def _recipe() -> dict[str, Any]:
+    crop = CropRecipe(size=32).to_dict()
+    return {"fps": 25.0, "rate": 16000, "crop": crop, "detector": "yunet-00000000", "every": 5}

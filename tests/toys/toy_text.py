@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -30,7 +30,10 @@ class Known(FrontEnd):
             self.seen[batch.inputs["text"][batch.mask["text"]].long()] = 1
 
     def forward(
-        self, inputs: Mapping[str, Tensor], mask: Mapping[str, Tensor]
+        self,
+        inputs: Mapping[str, Tensor],
+        mask: Mapping[str, Tensor],
+        chosen: Collection[str] = (),
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         text = inputs["text"].long()
         return {"text": text * self.seen[text].long()}, dict(mask)

@@ -4,59 +4,47 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from mien.errors import Interrupted, MienError
-
-USE = (
-    "Emotion labels are guesses about people, made by models that are often wrong and learned "
-    "from acted or annotated clips. Do not use them to decide about anyone. In the EU, inferring "
-    "emotions at work and in education is prohibited (AI Act, article 5), save for medical or "
-    "safety reasons."
+from mien.cli.data import app as data_app
+from mien.cli.options import (
+    ConfigFile,
+    DetectorKind,
+    DetectorName,
+    Faces,
+    FaceWeights,
+    Init,
+    Jobs,
+    Json,
+    ManifestPath,
+    Out,
+    Preset,
+    Quiet,
+    Seeds,
+    SelfContained,
+    SystemName,
+    Words,
+    fail,
+    say,
 )
+from mien.errors import MienError
+from mien.notice import INTENDED_USE
 
 app = typer.Typer(
     name="mien",
     help="Published systems for multimodal emotion recognition: train, evaluate, predict.\n\n"
     "New here? [bold]mien demo[/bold] shows the whole story offline in under a minute.",
-    epilog=USE,
+    epilog=INTENDED_USE,
     rich_markup_mode="rich",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-data_app = typer.Typer(help="Look at data before training on it.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
-SystemName = Annotated[str, typer.Argument(help="A system, as in [bold]mien systems[/bold].")]
-ManifestPath = Annotated[
-    Path, typer.Option("--data", help="Manifest: JSONL, CSV or Parquet, one row a clip.")
-]
-Words = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="KEY=VALUE", help="Settings laid over all else, such as lr=1e-4."),
-]
-Out = Annotated[Path, typer.Option("--out", help="Run folder to make, or to go on with.")]
-Preset = Annotated[
-    str | None, typer.Option("--preset", help="Named settings, as in [bold]mien systems[/bold].")
-]
-ConfigFile = Annotated[
-    Path | None, typer.Option("--config", help="YAML file of settings, laid over the preset.")
-]
-Seeds = Annotated[str | None, typer.Option("--seeds", help="One run each, such as 0,1,2.")]
-Init = Annotated[
-    Path | None, typer.Option("--init", help="A run whose handed-on weights to start from.")
-]
-SelfContained = Annotated[
-    bool, typer.Option("--self-contained", help="Store every tower in the run, however large.")
-]
 
 
 def _version(asked: bool) -> None:
@@ -74,10 +62,6 @@ def _mien(
     ] = False,
 ) -> None:
     del version
-
-
-def _print(value: Any, as_json: bool, text: str) -> None:
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False) if as_json else text)
 
 
 def _speaks() -> bool:
@@ -100,7 +84,7 @@ def demo(
     from mien.run.demo import demo as run
 
     metrics, text = run(out, quiet=quiet or as_json)
-    _print(metrics, as_json, text)
+    say(metrics, as_json, text)
 
 
 @app.command()
@@ -128,11 +112,11 @@ def systems(
         from mien.run.measure import measure_all, table
 
         found = measure_all(chosen)
-        _print([item.to_dict() for item in found], as_json, table(found))
+        say([item.to_dict() for item in found], as_json, table(found))
         return
     from mien.run import cards
 
-    _print(
+    say(
         [cards.as_dict(system) for system in chosen],
         as_json,
         cards.page(chosen[0]) if name else cards.listing(chosen),
@@ -192,7 +176,7 @@ def train(
     several = "seeds" in metrics
     run_again = f"mien evaluate {out}" if several else f"mien predict MANIFEST --run {out}"
     if _speaks():
-        _print(metrics, as_json, f"{table(metrics)}\n\n{out} is ready: {run_again}")
+        say(metrics, as_json, f"{table(metrics)}\n\n{out} is ready: {run_again}")
 
 
 @app.command()
@@ -217,38 +201,90 @@ def evaluate(
         if data is not None or out is not None:
             raise MienError("--against compares kept answers", fix="leave out --data and --out")
         found = compare.compare(run, against)
-        _print(found, as_json, compare.table(found))
+        say(found, as_json, compare.table(found))
         return
     from mien.run.score import evaluate as score
     from mien.run.score import table
 
     metrics = score(run, data=data, out=out)
-    _print(metrics, as_json, table(metrics))
+    say(metrics, as_json, table(metrics))
 
 
 @app.command()
 def predict(
-    paths: Annotated[list[Path], typer.Argument(help="Manifests with feature files.")],
-    run: Annotated[Path, typer.Option("--run", help="A finished run.")],
+    paths: Annotated[
+        list[Path],
+        typer.Argument(help="Video, sound or picture files; folders; manifests."),
+    ],
+    run: Annotated[Path | None, typer.Option("--run", help="A finished run.")] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Write one timeline a line (JSONL) here.")
+        Path | None,
+        typer.Option(
+            "--out",
+            help="Folder for a page and timelines of each file; of manifests one file "
+            "(.jsonl, .json, .csv, .parquet, .srt, .vtt, .eaf, .rttm).",
+        ),
     ] = None,
+    faces: Annotated[Faces, typer.Option("--faces", help="Who is asked about.")] = Faces.all,
+    detector: DetectorName = DetectorKind.auto,
+    face_weights: FaceWeights = None,
+    window: Annotated[
+        float | None, typer.Option("--window", help="Seconds that are answered at once.")
+    ] = None,
+    hop: Annotated[
+        float | None, typer.Option("--hop", help="Seconds from one window to the next.")
+    ] = None,
+    turns: Annotated[
+        Path | None,
+        typer.Option("--turns", help="Who speaks when: RTTM, SRT, VTT (default: beside it)."),
+    ] = None,
+    who: Annotated[
+        list[str] | None, typer.Option("--who", help="Whose face a speaker has: anna=face-2.")
+    ] = None,
+    mouth: Annotated[
+        bool, typer.Option("--mouth", help="Let a voice join the face whose mouth moves with it.")
+    ] = False,
+    jobs: Jobs = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Watch also what an earlier call finished.")
+    ] = False,
     as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Say what a run sees and hears in each clip, and how sure it is.
+    """Say what a run sees and hears: of each person, window by window, and how sure it is.
 
-    [dim]mien predict clips.jsonl --run runs/a --out timelines.jsonl[/dim]
+    With --out each file gets a page to look at and timelines as JSON, CSV and Parquet; the same
+    command again goes on where it was stopped. A voice is a person's only where one face is
+    visible, or where --turns, --who or --mouth say so; else it stands for itself.
+
+    [dim]mien predict clip.mp4 --run runs/a --out looked[/dim]
+
+    [dim]mien predict recordings/ --run runs/a --out looked --jobs 4[/dim]
+
+    [dim]mien predict clips.jsonl --run runs/a --out timelines.csv[/dim]
     """
-    from mien.run.load import load
-    from mien.run.say import lines, write
+    from mien.report import watch
 
-    loaded = load(run, merge=True)
-    timelines = [timeline for path in paths for timeline in loaded.predict(path)]
-    text = lines(timelines, loaded.specs)
-    if out is not None:
-        write(out, timelines)
-        text += f"\n{len(timelines)} timelines are in {out}"
-    _print([timeline.to_dict() for timeline in timelines], as_json, text)
+    if run is None:
+        raise MienError(
+            "which run shall look at it?",
+            fix="mien predict ... --run RUN; mien train makes one",
+        )
+    options = watch.Options(
+        faces=faces.value,
+        detector=detector.value,
+        face_weights=face_weights,
+        window=window,
+        hop=hop,
+        turns=turns,
+        who=_pairs(who),
+        mouth=mouth,
+    )
+    found = watch.predict(
+        paths, run, out=out, options=options, jobs=jobs, again=again, quiet=quiet or as_json
+    )
+    say([timeline.to_dict() for timeline in found.timelines], as_json, found.text)
+    fail(found.errors)
 
 
 @app.command()
@@ -283,7 +319,7 @@ def pretrain(
         quiet=quiet or as_json,
     )
     if _speaks():
-        _print(metrics, as_json, f"{out} is ready: mien train {system} --init {out} ...")
+        say(metrics, as_json, f"{out} is ready: mien train {system} --init {out} ...")
 
 
 @app.command()
@@ -295,31 +331,15 @@ def doctor(as_json: Json = False) -> None:
     from mien.run.doctor import examine, page
 
     found = examine()
-    _print(found, as_json, page(found))
+    say(found, as_json, page(found))
 
 
-@data_app.command()
-def check(
-    manifest: Annotated[Path, typer.Argument(help="Manifest: JSONL, CSV or Parquet.")],
-    config: Annotated[
-        Path | None,
-        typer.Option("--config", help="YAML file whose data part says how to read it."),
-    ] = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
-) -> None:
-    """Find missing and broken files, label typos, imbalance, and leaks between parts.
-
-    Exits with 1 where something must be mended, or somebody is on both sides of a split.
-
-    [dim]mien data check clips.jsonl[/dim]
-    """
-    from mien.run.check import inspect
-
-    report, text = inspect(manifest, config, quiet=quiet or as_json)
-    _print(report.to_dict(), as_json, text)
-    if report.errors:
-        raise typer.Exit(1)
+def _pairs(words: list[str] | None) -> dict[str, str]:
+    pairs = [word.partition("=") for word in words or []]
+    for speaker, equals, face in pairs:
+        if not (speaker and equals and face):
+            raise MienError(f"{speaker + equals + face!r} names no face", fix="--who anna=face-2")
+    return {speaker: face for speaker, _, face in pairs}
 
 
 def _numbers(text: str | None) -> list[int] | None:
@@ -329,19 +349,3 @@ def _numbers(text: str | None) -> list[int] | None:
         return [int(part) for part in text.split(",")]
     except ValueError:
         raise MienError(f"{text!r} is not a list of seeds", fix="--seeds 0,1,2") from None
-
-
-def main() -> None:
-    """Entry point: errors that we raise on purpose are a message, not a traceback."""
-    try:
-        app(prog_name="mien")
-    except Interrupted as stop:
-        typer.echo(f"\n{stop}", err=True)
-        sys.exit(130)
-    except MienError as error:
-        typer.secho(f"error: {error}", err=True, fg="red" if sys.stderr.isatty() else None)
-        sys.exit(2)
-
-
-if __name__ == "__main__":
-    main()

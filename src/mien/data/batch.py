@@ -5,25 +5,27 @@ Shapes: L positions, U utterances, C labels of a task, D width of a feature.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from mien.data import features, targets, tracks
+from mien.data import prepared, targets, tracks
 from mien.data.collate import collate
 from mien.data.manifest import Manifest
-from mien.data.order import BatchOrder
 from mien.data.places import Place
+from mien.data.prepared import Bools, Indices, Source
 from mien.data.rows import Row, Track
 from mien.errors import DataError, did_you_mean
 from mien.types import Resolution, Sample, Specs, TaskSpec, Unit
 
-__all__ = ["BatchOrder", "RowDataset", "collate"]
+__all__ = ["Bools", "Choose", "Indices", "RowDataset", "collate"]
 
 Array = NDArray[np.generic]
+Choose = Callable[[Mapping[str, Bools]], Mapping[str, Indices]]
+"""Masks (L) of the inputs of a sample to the positions (T) of some of them that will be seen."""
 
 TEXT = "text"
 
@@ -65,6 +67,15 @@ class RowDataset(Dataset[Sample]):
         return len(self.items)
 
     def __getitem__(self, index: int) -> Sample:
+        return self.read(index)
+
+    def read(self, index: int, choose: Choose | None = None) -> Sample:
+        """A sample; of prepared files only the positions that are chosen, if somebody chooses.
+
+        Args:
+            index: which sample.
+            choose: masks (L) of the inputs to positions (T) of some of them.
+        """
         rows = self.items[index]  # an IndexError ends an iteration
         if self.unit is Unit.DIALOGUE:
             inputs, mask = self._utterances(rows)
@@ -78,14 +89,21 @@ class RowDataset(Dataset[Sample]):
                 group=rows[0].source or str(rows[0].dialogue),
             )
         (row,) = rows
-        inputs = {name: self._array(row, name) for name in self.modalities if self._has(row, name)}
+        sources = self._sources(row)
+        chosen = self._positions(sources, choose)
+        masks = {name: source.mask for name, source in sources.items() if not source.mask.all()}
         made = self.targets(index)
         return Sample(
             id=row.id,
-            inputs={name: array for name, array in inputs.items() if len(array)},
+            inputs={
+                name: source.read(chosen[name]) if name in chosen else source.whole()
+                for name, source in sources.items()
+            },
+            mask={name: m[chosen[name]] if name in chosen else m for name, m in masks.items()},
             targets=made,
-            times=self._times(row, inputs, made),
+            times=self._times(row, sources, made),
             group=row.speaker or row.source or row.dialogue or "",
+            chosen=frozenset(chosen),
         )
 
     def targets(self, index: int) -> dict[str, Array]:
@@ -137,21 +155,37 @@ class RowDataset(Dataset[Sample]):
             if media
             else f"{len(empty)} rows have none of the inputs: {wanted}",
             where=f"{self._where}, rows {names}",
-            fix='extract features first and name them: "features": {"NAME": "x.npy"}'
+            fix=f"mien data prepare {self._where}"
             if media
             else "give them features, or leave them out",
         )
+
+    def _sources(self, row: Row) -> dict[str, Source]:
+        """The inputs that a row has, unread."""
+        have = [name for name in self.modalities if self._has(row, name)]
+        found = {name: self._source(row, name) for name in have}
+        return {name: source for name, source in found.items() if source.there}
+
+    def _positions(
+        self, sources: Mapping[str, Source], choose: Choose | None
+    ) -> dict[str, Indices]:
+        """What is chosen of prepared files; all of it where every frame has a label."""
+        by_frame = any(spec.resolution is Resolution.FRAME for spec in self.specs.values())
+        if choose is None or by_frame or not any(source.lazy for source in sources.values()):
+            return {}
+        chosen = choose({name: source.mask for name, source in sources.items()})
+        return {name: at for name, at in chosen.items() if sources[name].lazy}
 
     def _has(self, row: Row, modality: str) -> bool:
         name = self.modalities[modality]
         return bool(row.text) if name == TEXT and self._spoken else name in row.features
 
-    def _array(self, row: Row, modality: str) -> Array:
+    def _source(self, row: Row, modality: str) -> Source:
         name = self.modalities[modality]
         if name == TEXT and self._spoken:
-            return np.frombuffer((row.text or "").encode(), dtype=np.uint8).astype(np.int64)
-        place = row.place or self.place
-        return features.sequence(features.load(row.features[name], place, row=row.id))
+            text = np.frombuffer((row.text or "").encode(), dtype=np.uint8)
+            return prepared.of_array(text.astype(np.int64))
+        return prepared.source(row, name, self.place)
 
     # -- dialogues -----------------------------------------------------------------------------
 
@@ -177,9 +211,10 @@ class RowDataset(Dataset[Sample]):
         return inputs, mask
 
     def _vector(self, row: Row, modality: str) -> Array | None:
-        array = self._array(row, modality)
-        if len(array) == 0:
+        source = self._source(row, modality)
+        if not source.there:
             return None
+        array = source.whole()
         if array.ndim != 2 or len(array) != 1:
             raise DataError(
                 f"a dialogue takes one vector an utterance, {modality!r} has shape {array.shape}",
@@ -210,7 +245,8 @@ class RowDataset(Dataset[Sample]):
 
     def _frames(self, row: Row, spec: TaskSpec, lengths: Sequence[int]) -> Array:
         label = row.labels[spec.name]
-        fps = row.fps
+        rate = self._rate(row)
+        fps = rate
         if isinstance(label, Track):
             values = tracks.load(label, row.place or self.place, spec, row=row.id)
             fps = label.fps
@@ -222,7 +258,7 @@ class RowDataset(Dataset[Sample]):
                 fix='"path" of a track, or a list with one label a position',
             )
         found = targets.of_frames(values, spec)
-        at = tracks.positions(len(found), track_fps=fps, fps=row.fps, lengths=lengths)
+        at = tracks.positions(len(found), track_fps=fps, fps=rate, lengths=lengths)
         rest = targets.unknown(spec, 1)
         if found.ndim > rest.ndim:  # soft classes
             rest = np.full((1, spec.width), np.nan, dtype=found.dtype)
@@ -230,15 +266,19 @@ class RowDataset(Dataset[Sample]):
 
     def _lengths(self, row: Row) -> list[int]:
         """How many positions each input has; waveforms and texts count none."""
-        lengths = []
-        for name in self.modalities.values():
-            if name in row.features:
-                size = features.shape(row.features[name], row.place or self.place, row=row.id)
-                lengths += [size[0]] if len(size) > 1 else []
-        return lengths
+        names = [name for name in self.modalities.values() if name in row.features]
+        lengths = [prepared.length(row, name, self.place) for name in names]
+        return [length for length in lengths if length is not None]
+
+    def _rate(self, row: Row) -> float | None:
+        """Positions a second: what the row says, else its prepared frames."""
+        if row.fps is not None:
+            return row.fps
+        names = [name for name in self.modalities.values() if name in row.features]
+        return next(filter(None, (prepared.fps(row, name, self.place) for name in names)), None)
 
     def _times(
-        self, row: Row, inputs: Mapping[str, Array], made: Mapping[str, Array]
+        self, row: Row, sources: Mapping[str, Source], made: Mapping[str, Array]
     ) -> Array | None:
         """Seconds from the row's start, of labelled positions or of the longest input."""
         frames = [
@@ -246,10 +286,11 @@ class RowDataset(Dataset[Sample]):
             for name, spec in self.specs.items()
             if spec.resolution is Resolution.FRAME and name in made
         ]
-        lengths = frames or [len(array) for array in inputs.values() if array.ndim > 1]
-        if row.fps is None or max(lengths, default=0) < 2:
+        lengths = frames or [len(source.mask) for source in sources.values() if source.steps]
+        rate = self._rate(row)
+        if rate is None or max(lengths, default=0) < 2:
             return None
-        return np.arange(max(lengths)) / row.fps
+        return np.arange(max(lengths)) / rate
 
 
 @contextmanager

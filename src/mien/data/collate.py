@@ -41,6 +41,7 @@ def collate(samples: Sequence[Sample], specs: Specs) -> Batch:
         times=_times(samples),
         ids=[sample.id for sample in samples],
         group=[sample.group for sample in samples],
+        chosen=_chosen(samples),
     )
     if any(sample.targets for sample in samples):
         longest = max((tensor.shape[1] for tensor in inputs.values()), default=1)
@@ -48,6 +49,20 @@ def collate(samples: Sequence[Sample], specs: Specs) -> Batch:
             given = [sample.targets.get(name) for sample in samples]
             batch.targets[name], batch.target_mask[name] = _targets(given, spec, longest)
     return batch
+
+
+def _chosen(samples: Sequence[Sample]) -> frozenset[str]:
+    """What was chosen from in every sample that has it."""
+    named = {name for sample in samples for name in sample.chosen}
+    for name in named:
+        for sample in samples:
+            if name in sample.inputs and name not in sample.chosen:
+                raise DataError(
+                    f"{name!r} is prepared for some clips and given as arrays for others",
+                    where=f"sample {sample.id!r}",
+                    fix="mien data prepare every row, or none",
+                )
+    return frozenset(named)
 
 
 def _padded(samples: Sequence[Sample], name: str) -> tuple[Tensor, Tensor]:

@@ -50,9 +50,9 @@ def load(ref: FeatureRef, root: Path | Place, *, row: str = "", finite: bool = T
     """
     if isinstance(ref, Inline):
         return ref.values
-    with _blamed(ref, row):
-        path, key = _file(ref, root)
-        array = _npy(path) if key is None else _tensor(path, key)
+    with blamed(ref, row):
+        path, key = file_of(ref, root)
+        array = _tensor(path, key) if key else _npy(path)
         if array.ndim == 0 or 0 in array.shape[1:]:
             raise DataError(f"an array of the shape {array.shape} holds no positions")
         if finite and array.dtype.kind == "f" and not np.isfinite(array).all():
@@ -68,9 +68,9 @@ def shape(ref: FeatureRef, root: Path | Place, *, row: str = "") -> tuple[int, .
     """The shape of a feature, from its header."""
     if isinstance(ref, Inline):
         return ref.values.shape
-    with _blamed(ref, row):
-        path, key = _file(ref, root)
-        found = _npy(path).shape if key is None else _slice(path, key).get_shape()
+    with blamed(ref, row):
+        path, key = file_of(ref, root)
+        found = _slice(path, key).get_shape() if key else _npy(path).shape
     return tuple(int(n) for n in found)
 
 
@@ -86,7 +86,7 @@ def sequence(array: Array) -> Array:
 
 
 @contextmanager
-def _blamed(ref: str, row: str) -> Iterator[None]:
+def blamed(ref: str, row: str) -> Iterator[None]:
     """Within: every error names the row and the file."""
     try:
         yield
@@ -95,17 +95,29 @@ def _blamed(ref: str, row: str) -> Iterator[None]:
         raise DataError(error.what, where=where, fix=error.fix) from error
 
 
-def _file(ref: str, root: Path | Place) -> tuple[Path, str | None]:
+def file_of(
+    ref: str, root: Path | Place, containers: tuple[str, ...] = (".safetensors",)
+) -> tuple[Path, str]:
+    """The file that a reference names, and what of it: ``""`` where it is one array.
+
+    Args:
+        ref: ``x.npy``, or ``FILE::KEY`` where the file ends in one of ``containers``.
+        root: where paths start.
+        containers: endings of files that hold several arrays.
+    """
     name, mark, key = ref.partition("::")
     place = root if isinstance(root, Place) else Place(root.absolute(), root.absolute())
     path = place.find(name)
-    wanted = ".safetensors" if mark else ".npy"
-    if path.suffix.lower() != wanted:
-        fix = f"name what to read: {name}::KEY" if path.suffix == ".safetensors" else None
-        raise DataError("a feature is X.npy or X.safetensors::KEY; nothing else is opened", fix=fix)
+    wanted = containers if mark else (".npy",)
+    if path.suffix.lower() not in wanted or bool(mark) != bool(key):
+        fix = f"name what to read: {name}::KEY" if path.suffix.lower() in containers else None
+        raise DataError(
+            "a feature is X.npy, X.safetensors::KEY or X.shard::TRACK; nothing else is opened",
+            fix=fix,
+        )
     if not path.is_file():  # also a pipe, which would wait for ever
         raise DataError("there is no such file", fix="mien data check names all that are missing")
-    return path, key if mark else None
+    return path, key
 
 
 # -- npy -------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ Shapes: B clips, L positions (1 where a clip is one vector), D features, W the e
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -33,9 +33,13 @@ class Standardise(FrontEnd):
             self.register_buffer(f"{name}_scale", torch.ones(width))
 
     def forward(
-        self, inputs: Mapping[str, Tensor], mask: Mapping[str, Tensor]
+        self,
+        inputs: Mapping[str, Tensor],
+        mask: Mapping[str, Tensor],
+        chosen: Collection[str] = (),
     ) -> tuple[Tensors, Tensors]:
         """``inputs[m]`` (B, L, D), standardised; masks as they are."""
+        del chosen  # every position is read
         made = dict(inputs)
         for name in self.dims.keys() & inputs.keys():
             values = self._checked(name, inputs[name])

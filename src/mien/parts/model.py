@@ -7,7 +7,7 @@ prepared in another way. Mixing of training pairs happens between the two.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Protocol
 
 import torch
@@ -26,10 +26,35 @@ class FrontEnd(nn.Module):
     """
 
     def forward(
-        self, inputs: Mapping[str, Tensor], mask: Mapping[str, Tensor]
+        self,
+        inputs: Mapping[str, Tensor],
+        mask: Mapping[str, Tensor],
+        chosen: Collection[str] = (),
     ) -> tuple[Tensors, Tensors]:
-        """``inputs[m]`` (B, L, ...) and ``mask[m]`` (B, L) to the network's tensors and masks."""
+        """Recorded tensors to the network's.
+
+        Args:
+            inputs: ``inputs[m]`` (B, L, ...) by modality.
+            mask: ``mask[m]`` (B, L), True where something was recorded.
+            chosen: modalities of which only what :meth:`choose` named was read.
+        """
+        del chosen  # nothing is ever chosen by this one
         return dict(inputs), dict(mask)
+
+    def choose(self, mask: Mapping[str, Tensor], *, training: bool) -> Tensors:
+        """Which positions of a recording the network will see, before any of them is read.
+
+        Decoding is what costs most: of a prepared clip only these positions are decoded.
+
+        Args:
+            mask: (1, L) by modality, True where something was recorded.
+            training: whether the choice is random, drawn from torch's generator.
+
+        Returns:
+            Positions (1, T) of those modalities that are chosen from; nothing here.
+        """
+        del mask, training
+        return {}
 
     def fit(self, batches: Iterable[Batch]) -> None:
         """Learn statistics from the training part; nothing to learn here."""
@@ -61,7 +86,8 @@ class Model(nn.Module):
         """Recorded tensors to answers; in training clips may be mixed on the way."""
         # Spectra and statistics need full precision, also under autocast.
         with torch.autocast(batch.present.device.type, enabled=False):
-            inputs, mask = self.front_end(batch.inputs, batch.mask)
+            chosen = {"chosen": batch.chosen} if batch.chosen else {}
+            inputs, mask = self.front_end(batch.inputs, batch.mask, **chosen)
             if mixing is not None:
                 inputs, mask = mixing.inputs(inputs, mask)
         output: Output = self.network(**inputs, mask=mask, present=batch.present)

@@ -119,12 +119,19 @@ class VideoFrontEnd(nn.Module):
         self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
 
-    def forward(self, video: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    def choose(self, mask: Tensor, *, training: bool) -> Tensor:
+        """Positions (B, T) in training, else (B, V*T), of the frames that the tower will see."""
+        return choose_frames(mask, self.frames, self.stride, training=training, views=self.views)
+
+    def forward(
+        self, video: Tensor, mask: Tensor, *, chosen: bool = False
+    ) -> tuple[Tensor, Tensor]:
         """Recorded frames to tower input.
 
         Args:
             video: (B, L, H, W, 3), uint8, or floats in 0..1.
             mask: (B, L) bool, True where a frame is there.
+            chosen: whether these are the frames that :meth:`choose` named, and no others.
 
         Returns:
             The pixels (B, 3, V*T, S, S), and their mask (B, V*T). The views of a clip follow one
@@ -134,9 +141,10 @@ class VideoFrontEnd(nn.Module):
             zeros and False.
         """
         _check(video, mask)
-        index = choose_frames(
-            mask, self.frames, self.stride, training=self.training, views=self.views
-        )
+        if chosen:
+            index = torch.arange(mask.shape[1], device=mask.device).expand(mask.shape)
+        else:
+            index = self.choose(mask, training=self.training)
         pixels = self._pixels(video, index)  # (B, V*T, 3, S, S) in 0..1
         if self.augment is not None:
             pixels = self.augment(pixels)

@@ -1,16 +1,64 @@
-"""Batches for training: always with every modality, so that outputs always have the same parts."""
+"""What a model reads: of prepared clips only the positions it will look at, in batches.
+
+In training a batch always has every modality, so that outputs always have the same parts.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
+from torch.utils.data import Dataset
 
 from mien.config import TrainConfig
-from mien.data.batch import BatchOrder, RowDataset, collate
+from mien.data.batch import Bools, Indices, RowDataset, collate
+from mien.data.order import BatchOrder
+from mien.parts.model import FrontEnd
 from mien.types import Batch, Sample, Specs
+
+Draw = tuple[int, int]
+"""A sample's index, and the seed of what is random in this reading of it."""
+
+
+def seed_for(*parts: object) -> int:
+    """A 63-bit seed from whatever identifies a draw."""
+    digest = hashlib.blake2b("/".join(map(str, parts)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
+class Seen(Dataset[Sample]):
+    """A dataset as a front end sees it: of prepared clips only what it chooses is decoded.
+
+    Args:
+        rows: samples, read as :meth:`RowDataset.read` does.
+        front_end: whose choice counts.
+    """
+
+    def __init__(self, rows: RowDataset, front_end: FrontEnd) -> None:
+        self.rows, self.front_end = rows, front_end
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, key: int | Draw) -> Sample:
+        """A sample as it is evaluated, or as one draw of training sees it."""
+        if not isinstance(key, tuple):
+            return self.rows.read(key, partial(choose, self.front_end, training=False))
+        index, seed = key
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return self.rows.read(index, partial(choose, self.front_end, training=True))
+
+
+def choose(front_end: FrontEnd, mask: Mapping[str, Bools], *, training: bool) -> dict[str, Indices]:
+    """The positions (T) of one sample's inputs, masks (L), that a front end will show."""
+    tensors = {name: torch.from_numpy(there)[None] for name, there in mask.items()}
+    found = front_end.choose(tensors, training=training)
+    return {name: positions[0].numpy() for name, positions in found.items()}
 
 
 class Collate:
@@ -58,7 +106,10 @@ def _blanks(rows: RowDataset) -> Mapping[str, Tensor]:
 
 
 class Plan:
-    """The sample indices of one process's micro-batches, from a step on to the end.
+    """The draws of one process's micro-batches, from a step on to the end.
+
+    What is random in a draw depends on its epoch and its place in the global batch alone, so that
+    it is the same after a resume and over any number of processes.
 
     Args:
         order: the global batches of every epoch.
@@ -74,11 +125,16 @@ class Plan:
         self.order, self.config, self.step = order, config, step
         self.process, self.processes = process, processes
 
-    def __iter__(self) -> Iterator[list[int]]:
+    def __iter__(self) -> Iterator[list[Draw]]:
         first, skip = divmod(self.step, len(self.order.epoch(0)))
         for epoch in range(first, self.config.epochs):
-            for indices in self.order.epoch(epoch)[skip if epoch == first else 0 :]:
-                mine = indices[self.process :: self.processes]
+            batches = self.order.epoch(epoch)
+            for number in range(skip if epoch == first else 0, len(batches)):
+                drawn = [
+                    (index, seed_for(self.order.seed, epoch, number, place))
+                    for place, index in enumerate(batches[number])
+                ]
+                mine = drawn[self.process :: self.processes]
                 size = len(mine) // self.config.accumulate
                 for start in range(0, size * self.config.accumulate, size):
                     yield mine[start : start + size]

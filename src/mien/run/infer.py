@@ -14,8 +14,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from mien import tasks
 from mien.data.batch import RowDataset, collate
-from mien.parts.model import Model
-from mien.run.batches import Collate
+from mien.parts.model import FrontEnd, Model
+from mien.run.batches import Collate, Seen
 from mien.types import Batch, Objective, Output, Sample, Specs, TaskSpec
 
 Floats = NDArray[np.float64]
@@ -67,7 +67,7 @@ def predict(
     """Run the model in evaluation mode over a dataset."""
     model.eval()
     found = Predictions(tasks={name: Answers() for name in specs})
-    for batch in batches(dataset, specs, batch_size):
+    for batch in batches(dataset, specs, batch_size, model.front_end):
         output = model(batch.to(device_of(model)))
         collect(found, batch, output.to("cpu"), specs)
     return found
@@ -81,7 +81,8 @@ def mean_terms(
     model.eval()
     sums: dict[str, float] = {}
     count = 0
-    for batch in batches(dataset, specs, batch_size, Collate(dataset, specs)):
+    together = Collate(dataset, specs)
+    for batch in batches(dataset, specs, batch_size, model.front_end, together):
         batch = batch.to(device_of(model))
         output = model(batch).map(lambda t: t.float() if t.is_floating_point() else t)
         count += len(batch)
@@ -91,11 +92,16 @@ def mean_terms(
 
 
 def batches(
-    dataset: Dataset[Sample], specs: Specs, size: int, together: Collate | None = None
+    dataset: Dataset[Sample],
+    specs: Specs,
+    size: int,
+    front_end: FrontEnd,
+    together: Collate | None = None,
 ) -> Iterator[Batch]:
-    """A dataset's samples in order, batched."""
+    """A dataset's samples in order, as a front end sees them, batched."""
+    seen = Seen(dataset, front_end) if isinstance(dataset, RowDataset) else dataset
     loader: DataLoader[Sample] = DataLoader(
-        dataset, batch_size=size, collate_fn=together or partial(collate, specs=specs)
+        seen, batch_size=size, collate_fn=together or partial(collate, specs=specs)
     )
     yield from loader
 

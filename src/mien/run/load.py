@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 
 from mien import registry, tasks
 from mien.config import RunConfig
+from mien.data import tables
 from mien.data.manifest import Manifest, Row
 from mien.errors import DataError, RunError, did_you_mean
 from mien.parts import adapters, towers
@@ -62,8 +63,8 @@ class Run:
         """What the run says of each row of a manifest, or of clips given as arrays.
 
         Args:
-            data: a manifest or its path, or a sequence of ``{modality: array (L, ...)}``; a
-                modality that is left out is treated as absent.
+            data: a video, sound or picture file; a manifest or its path; or a sequence of
+                ``{modality: array (L, ...)}``, where a modality that is left out is absent.
             batch_size: clips at once; it changes no result.
 
         Returns:
@@ -75,17 +76,19 @@ class Run:
                 where=str(self.path),
                 fix=f"mien train {self.settings.system} --init {self.path}",
             )
+        if isinstance(data, (str, Path)) and Path(data).suffix.lower() not in tables.SUFFIXES:
+            from mien.run.predict import Predictor  # which is built on this module
+
+            return [Predictor.of(self, batch_size=batch_size).predict(data).timeline]
         if isinstance(data, (str, Path)):
             data = self.read(data)
         if isinstance(data, Manifest):
             rows = self.dataset(data, data.rows)
             found = infer.predict(self.whole, rows, self.specs, batch_size=batch_size)
-            return _timelines(
-                found, self.specs, self._made_by(), {row.id: row for row in data.rows}
-            )
+            return _timelines(found, self.specs, self.made_by(), {row.id: row for row in data.rows})
         given = _Arrays(data, self.stage)
         found = infer.predict(self.whole, given, self.specs, batch_size=batch_size)
-        return _timelines(found, self.specs, self._made_by(), {})
+        return _timelines(found, self.specs, self.made_by(), {})
 
     def read(self, path: str | Path) -> Manifest:
         """Read a manifest with the columns and names this run was trained with."""
@@ -100,7 +103,8 @@ class Run:
         settings = self.settings.for_stage(self.settings.stages[-1])
         return assemble.dataset(manifest, rows, settings, self.stage, self.specs)
 
-    def _made_by(self) -> dict[str, str]:
+    def made_by(self) -> dict[str, str]:
+        """What a timeline says of the run that made it."""
         return {
             "run": self.path.name,
             "system": self.settings.system,

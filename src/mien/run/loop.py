@@ -6,7 +6,6 @@ before every forward pass. A resumed run therefore needs no generator state to c
 
 from __future__ import annotations
 
-import hashlib
 import math
 import signal
 import threading
@@ -23,13 +22,14 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from mien.config import TrainConfig
-from mien.data.batch import BatchOrder, RowDataset
+from mien.data.batch import RowDataset
+from mien.data.order import BatchOrder
 from mien.errors import ConfigError, Interrupted, MienError
 from mien.parts.mixing import Mixture
 from mien.parts.model import Model
 from mien.run import checkpoint, folder, gather, optimizer, processes
 from mien.run.average import Average, moving
-from mien.run.batches import Collate, Plan
+from mien.run.batches import Collate, Plan, Seen, seed_for
 from mien.run.log import Log
 from mien.run.perturb import drop_modalities, mix
 from mien.run.progress import Bar
@@ -48,12 +48,6 @@ class Course:
     seen: float = 0.0
     sums: dict[str, float] = field(default_factory=dict)
     stopped: bool = False
-
-
-def seed_for(*parts: object) -> int:
-    """A 63-bit seed from whatever identifies a draw."""
-    digest = hashlib.blake2b("/".join(map(str, parts)).encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") >> 1
 
 
 class Loop:
@@ -133,7 +127,7 @@ class Loop:
         here, world = self.accelerator.process_index, self.accelerator.num_processes
         plan = Plan(self.order, self.config, self.course.step, here, world)
         loader: DataLoader[Sample] = DataLoader(
-            self.dataset,
+            Seen(self.dataset, self.model.front_end),
             batch_sampler=plan,
             collate_fn=self.collate,
             num_workers=self.config.workers,

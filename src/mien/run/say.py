@@ -1,21 +1,12 @@
-"""Timelines in words and in files."""
+"""Timelines of clips in words: a line each."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from pathlib import Path
 
-from mien.run import checkpoint
 from mien.types import Problem, Specs, Timeline, Window
 
 _FEW = 3  # windows of a source that are shown
-
-
-def write(path: Path, timelines: Sequence[Timeline]) -> None:
-    """One timeline a line, as JSON."""
-    text = "".join(json.dumps(t.to_dict(), ensure_ascii=False) + "\n" for t in timelines)
-    checkpoint.write_bytes(path, text.encode())
 
 
 def lines(timelines: Sequence[Timeline], specs: Specs, *, most: int = 20) -> str:

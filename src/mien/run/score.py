@@ -20,11 +20,6 @@ from mien.run.infer import Answers, Floats, Predictions
 from mien.tasks import intervals, metrics
 from mien.types import Problem, Specs, TaskSpec
 
-INTENDED_USE = (
-    "Research and the annotation of one's own material. Not for decisions about people, not for "
-    "inferring emotions at work or in education (prohibited in the EU, AI Act, article 5)."
-)
-
 
 def selection(
     found: Predictions, specs: Specs, metric: str | None

@@ -18,11 +18,13 @@ from mien.data import split
 from mien.data.batch import RowDataset
 from mien.data.manifest import Manifest, Row, infer_tasks
 from mien.errors import ConfigError, DataError, did_you_mean
+from mien.notice import INTENDED_USE
 from mien.parts import keys, towers
 from mien.parts.model import Model
-from mien.run import assemble, checkpoint, folder, infer, processes, score
+from mien.run import assemble, checkpoint, folder, infer, processes, score, seeing
+from mien.run.batches import seed_for
 from mien.run.log import Log
-from mien.run.loop import Loop, seed_for
+from mien.run.loop import Loop
 from mien.types import Objective, Specs, Stage
 
 _BATCH_FOR_SCORING = 64
@@ -272,7 +274,8 @@ class _Training:
             if not checkpoint.has_state(self.out / "state" / name):
                 self.log.rewind(name, -1)  # a kill may have come between this line and a state
                 self.log.write({"stage": name, "step": 0, "started_from": len(handed), "new": new})
-        model.front_end.fit(infer.batches(rows, specs, _BATCH_FOR_SCORING))
+        front_end = model.front_end
+        front_end.fit(infer.batches(rows, specs, _BATCH_FOR_SCORING, front_end))
         objective = assemble.make_objective(stage, settings, specs, rows)
         held = self._selection_rows()
         loop = Loop(
@@ -373,6 +376,7 @@ class _Training:
             "versions": folder.versions(),
             "licence": folder.strictest(ancestors),
             "modalities": sorted(first.modalities),
+            **seeing.record(first),
             "selection": {"part": self.select, "ids": [row.id for row in held], **self.chosen},
             "notes": self._notes(settings),
             "sizes": {
@@ -381,5 +385,5 @@ class _Training:
                 "test": len(self.parts.test),
             },
             "towers": dict(records),
-            "intended_use": score.INTENDED_USE,
+            "intended_use": INTENDED_USE,
         }

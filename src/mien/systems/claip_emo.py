@@ -15,7 +15,7 @@ Shapes: B clips, T frames a view, V views of an evaluated clip, D width of a tow
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Literal
 
 import torch
@@ -125,13 +125,26 @@ class MediaFrontEnd(FrontEnd):
             else OfficialFbank(source_rate=config.audio_source_rate)
         )
 
+    def choose(self, mask: Mapping[str, Tensor], *, training: bool) -> Tensors:
+        """The frames of a view or more; of sound everything."""
+        return {
+            name: self.video.choose(there, training=training)
+            for name, there in mask.items()
+            if name == "video"
+        }
+
     def forward(
-        self, inputs: Mapping[str, Tensor], mask: Mapping[str, Tensor]
+        self,
+        inputs: Mapping[str, Tensor],
+        mask: Mapping[str, Tensor],
+        chosen: Collection[str] = (),
     ) -> tuple[Tensors, Tensors]:
         """Recorded tensors to the towers' tensors; sound becomes one position a clip."""
         made, seen = dict(inputs), dict(mask)
         if "video" in made:
-            made["video"], seen["video"] = self.video(made["video"], seen["video"])
+            made["video"], seen["video"] = self.video(
+                made["video"], seen["video"], chosen="video" in chosen
+            )
         if "audio" in made:
             made["audio"] = self.audio(made["audio"], seen["audio"])
             seen["audio"] = seen["audio"].any(1, keepdim=True)

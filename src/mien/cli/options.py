@@ -1,0 +1,87 @@
+"""What several verbs take, and how they answer."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mien.errors import MienError
+
+
+class Faces(StrEnum):
+    """Who is asked about."""
+
+    all = "all"
+    largest = "largest"
+
+
+class PreparedFaces(StrEnum):
+    """Whose crops a row gets."""
+
+    largest = "largest"
+    named = "named"
+    all = "all"
+    none = "none"
+
+
+class DetectorKind(StrEnum):
+    """What finds faces."""
+
+    auto = "auto"
+    yunet = "yunet"
+    haar = "haar"
+
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+DetectorName = Annotated[
+    DetectorKind,
+    typer.Option("--detector", help="Finds faces; auto is YuNet where its file is at hand."),
+]
+FaceWeights = Annotated[
+    Path | None, typer.Option("--face-weights", help="YuNet's ONNX file, or its folder.")
+]
+Jobs = Annotated[
+    int | None, typer.Option("--jobs", "-j", min=0, help="Files at once (default: what fits).")
+]
+SystemName = Annotated[str, typer.Argument(help="A system, as in [bold]mien systems[/bold].")]
+ManifestPath = Annotated[
+    Path, typer.Option("--data", help="Manifest: JSONL, CSV or Parquet, one row a clip.")
+]
+Words = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="KEY=VALUE", help="Settings laid over all else, such as lr=1e-4."),
+]
+Out = Annotated[Path, typer.Option("--out", help="Run folder to make, or to go on with.")]
+Preset = Annotated[
+    str | None, typer.Option("--preset", help="Named settings, as in [bold]mien systems[/bold].")
+]
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", help="YAML file of settings, laid over the preset.")
+]
+Seeds = Annotated[str | None, typer.Option("--seeds", help="One run each, such as 0,1,2.")]
+Init = Annotated[
+    Path | None, typer.Option("--init", help="A run whose handed-on weights to start from.")
+]
+SelfContained = Annotated[
+    bool, typer.Option("--self-contained", help="Store every tower in the run, however large.")
+]
+
+
+def say(value: Any, as_json: bool, text: str) -> None:
+    """JSON for machines, or a text for people."""
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False) if as_json else text)
+
+
+def fail(errors: Sequence[MienError]) -> None:
+    """Say what failed, on stderr, and end with 1."""
+    for error in errors:
+        typer.secho(f"error: {error}", err=True, fg="red" if sys.stderr.isatty() else None)
+    if errors:
+        raise typer.Exit(1)

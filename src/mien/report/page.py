@@ -1,0 +1,263 @@
+"""One source's timeline as one static page: nothing to install, nothing fetched, 300 kB at most.
+
+The page stays small by rule, however long the source:
+
+1. Each window is drawn as it is, while that fits.
+2. Else all tracks are drawn in steps of one width, the least of 0.1 s, 0.2 s, ... that fits: a step
+   shows the mean of its windows (many of n: the highest score). Steps stay below a sixtieth of
+   the source while fewer tracks make room.
+3. Then only the tracks seen longest are drawn: 24, 12, 6, 3, 1.
+
+What was left out stands on the page. Tables are made of exact windows, and name the longest
+segments where there are too many.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import math
+import mimetypes
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib import resources
+from pathlib import PurePath
+from urllib.parse import quote
+
+from mien.errors import RunError
+from mien.report import body, packed, steps, words
+from mien.report.body import Drawn, Thumbnail
+from mien.report.lanes import Axis
+from mien.report.steps import Steps
+from mien.types import Specs, TaskSpec, Timeline, Track
+
+__all__ = ["LIMIT", "NOTICE", "Thumbnail", "page"]
+
+LIMIT = 300_000
+"""Bytes that a page may have."""
+
+NOTICE = (
+    "These are a model's inferences, not facts about what a person feels. "
+    "It names expressions of face and voice as it learned them from particular recordings, often "
+    "acted ones, and it errs more often on people and situations unlike those. An expression is "
+    "not a feeling. For research and for annotating one's own material; not for decisions about "
+    "people. In the European Union, inferring emotions at work or in education is prohibited "
+    "except for medical or safety reasons (AI Act, Regulation 2024/1689, Article 5(1)(f)); other "
+    "emotion recognition is high-risk (Annex III), and those exposed to it must be told "
+    "(Article 50(3))."
+)
+"""What the page is and is not for. Its first sentence is set in bold."""
+
+_MOST_TASKS, _MOST_LABELS = 6, 32
+_PICTURES = 50_000  # bytes of thumbnails, as text
+_ROWS = 240  # rows of all complete tables together
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """How much is drawn: the width of a step (0: windows as they are), and of how many tracks."""
+
+    width: float
+    tracks: int
+
+
+def page(
+    timeline: Timeline,
+    specs: Specs,
+    *,
+    media: str | None = None,
+    thumbnails: Mapping[str, Sequence[Thumbnail]] | None = None,
+    notice: str = NOTICE,
+    title: str | None = None,
+) -> str:
+    """A timeline as a page that stands for itself.
+
+    Args:
+        timeline: what a run said about a source.
+        specs: its tasks by name.
+        media: name of the file to play, if it lies beside the page.
+        thumbnails: a few small pictures of a track, by its name.
+        notice: what the page is for; the first sentence is set in bold.
+        title: the heading; None takes the name of the source.
+
+    Returns:
+        HTML of at most 300 kB. It fetches nothing but the file to play.
+    """
+    tracks = [steps.lasting(track) for track in timeline.tracks]
+    timeline = replace(timeline, tracks=tracks)
+    shown, cut = _shown(timeline, specs)
+    axis = _axis(timeline)
+    exact = [steps.read(track, shown) for track in tracks]
+    pictures = _pictures(tracks, thumbnails or {})
+    heading = title or PurePath(timeline.source.replace("\\", "/")).name or "timeline"
+    top = body.header(timeline, axis, heading, notice, words.clip(media, 250) if media else None)
+    for plan in _plans(axis, len(tracks)):
+        drawn = _draw(tracks, exact, shown, plan, pictures)
+        if plan.width == 0 and sum(packed.size(d.steps, shown) for d in drawn) > LIMIT:
+            continue
+        said = [*cut, *_said(plan, tracks, drawn)]
+        html = _whole(
+            heading,
+            top + body.main(drawn, shown, axis, said, _player(media), media, rows=_ROWS),
+            packed.whole(drawn, shown, axis),
+        )
+        if len(html.encode()) <= LIMIT:
+            return html
+    raise RunError(f"the page of {heading!r} does not fit into {LIMIT // 1000} kB")
+
+
+# -- what is drawn ---------------------------------------------------------------------------------
+
+
+def _plans(axis: Axis, tracks: int) -> Iterator[_Plan]:
+    """Ways to draw, from the finest on."""
+    for most in (24, 12, 6, 3, 1):
+        if most > 1 and tracks <= most // 2:
+            continue  # the next one draws them all as well
+        yield _Plan(0, most)
+        fitting = [width for width in steps.WIDTHS if width <= axis.seconds / 60]
+        yield from (_Plan(width, most) for width in fitting)
+    yield from (_Plan(width, 1) for width in steps.WIDTHS if width > axis.seconds / 60)
+    yield _Plan(axis.seconds, 1)
+
+
+def _draw(
+    tracks: Sequence[Track],
+    exact: Sequence[Steps],
+    specs: Specs,
+    plan: _Plan,
+    pictures: Mapping[str, Sequence[Thumbnail]],
+) -> list[Drawn]:
+    longest = sorted(range(len(tracks)), key=lambda i: -exact[i].seconds)[: plan.tracks]
+    return [
+        Drawn(
+            track=tracks[i],
+            exact=exact[i],
+            steps=steps.merged(exact[i], plan.width, specs) if plan.width else exact[i],
+            pictures=pictures.get(tracks[i].id, ()),
+        )
+        for i in sorted(longest)
+    ]
+
+
+def _said(plan: _Plan, tracks: Sequence[Track], drawn: Sequence[Drawn]) -> list[str]:
+    """What a reader has to know of how it is drawn."""
+    said = []
+    if plan.width:
+        said.append(
+            f"Drawn in steps of {plan.width:g} s to keep the page light: each shows the mean of "
+            "its windows, of labels that come and go the highest score. Shorter gaps are closed. "
+            "Tables are exact."
+        )
+    if len(drawn) < len(tracks):
+        said.append(
+            f"The {len(drawn)} tracks seen longest are drawn, out of {len(tracks)}; the timeline's "
+            "own file has them all."
+        )
+    return said
+
+
+def _shown(timeline: Timeline, specs: Specs) -> tuple[dict[str, TaskSpec], list[str]]:
+    """The tasks with what of them is shown: labels that never score high make room for others."""
+    answered = {name for _, window in timeline for name in window.scores}
+    used = {name: spec for name, spec in specs.items() if name in answered or not answered}
+    shown, said = {}, []
+    for name, spec in list(used.items())[:_MOST_TASKS]:
+        if spec.width > _MOST_LABELS:
+            said.append(
+                f"Of {spec.width} labels of {words.clip(name, 60)}, {_MOST_LABELS} are shown."
+            )
+            spec = _fewer(timeline, name, spec)
+        shown[name] = spec
+    if len(used) > len(shown):
+        said.append(f"Of {len(used)} tasks, {len(shown)} are shown.")
+    return shown, said
+
+
+def _fewer(timeline: Timeline, task: str, spec: TaskSpec) -> TaskSpec:
+    highest = dict.fromkeys(spec.labels, -math.inf)
+    for _, window in timeline:
+        for label, score in window.scores.get(task, {}).items():
+            if label in highest and score > highest[label]:
+                highest[label] = score
+    kept = set(sorted(spec.labels, key=lambda label: -highest[label])[:_MOST_LABELS])
+    places = [i for i, label in enumerate(spec.labels) if label in kept]
+    return replace(
+        spec,
+        labels=tuple(spec.labels[i] for i in places),
+        ranges=tuple(spec.ranges[i] for i in places) if spec.ranges else (),
+        units=tuple(spec.units[i] for i in places) if spec.units else (),
+    )
+
+
+def _axis(timeline: Timeline) -> Axis:
+    windows = [window for _, window in timeline]
+    end = max((window.end for window in windows), default=0.0)
+    start = 0.0
+    if timeline.duration is not None and math.isfinite(timeline.duration):
+        end = max(end, timeline.duration)
+    else:  # a row may be a stretch from somewhere within its file
+        start = min((window.start for window in windows), default=0.0)
+    start = min(start, *(window.start for window in windows), start)
+    return Axis(start, end if end > start else start + 1.0)
+
+
+def _pictures(
+    tracks: Sequence[Track], given: Mapping[str, Sequence[Thumbnail]]
+) -> dict[str, list[Thumbnail]]:
+    """A few pictures of each track: first one for all, then a second, while there is room."""
+    left = _PICTURES
+    kept: dict[str, list[Thumbnail]] = {}
+    for turn in range(body.PICTURES):
+        for track in tracks:
+            found = [p for p in given.get(track.id, ()) if p[1][:3] == b"\xff\xd8\xff"]
+            few = found[:: max(len(found) // body.PICTURES, 1)][: body.PICTURES]
+            if turn < len(few) and (cost := len(few[turn][1]) * 4 // 3) <= left:
+                left -= cost
+                kept.setdefault(track.id, []).append(few[turn])
+    return kept
+
+
+# -- the document ----------------------------------------------------------------------------------
+
+
+def _player(media: str | None) -> str:
+    """The element that plays the file beside the page."""
+    if not media:
+        return ""
+    kind = (mimetypes.guess_type(media)[0] or "").partition("/")[0]
+    tag = "audio" if kind == "audio" else "video"
+    # Quoted, and below a dot: a path is no address, whatever letters it has.
+    source = "./" + quote(os.fsencode(media), safe="/")
+    return (
+        f'<{tag} src="{words.safe(source, 2000)}" controls preload="metadata" playsinline></{tag}>'
+    )
+
+
+def _whole(heading: str, inside: str, numbers: object) -> str:
+    style, code = _asset("page.css"), _asset("page.js")
+    policy = (
+        "default-src 'none'; img-src data:; media-src 'self' file:; "
+        f"style-src '{_hash(style)}'; script-src '{_hash(code)}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta name="color-scheme" content="light dark">\n'
+        '<meta name="referrer" content="no-referrer">\n'
+        f"<title>{words.safe(heading)} · mien</title>\n<style>{style}</style>\n</head>\n<body>\n"
+        f'{inside}\n<script type="application/json" id="numbers">{words.script(numbers)}</script>\n'
+        f"<script>{code}</script>\n</body>\n</html>\n"
+    )
+
+
+def _asset(name: str) -> str:
+    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+
+def _hash(text: str) -> str:
+    """What the content security policy knows an inline style or script by."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

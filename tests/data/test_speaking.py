@@ -1,0 +1,87 @@
+"""A voice is a face's where that is known, and else nobody's."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from mien.data.speaking import join, mouth_motion, speaker_of, within
+from mien.data.turns import Turn
+
+FPS, RATE = 25.0, 16000
+
+
+def test_one_face_has_the_voice() -> None:
+    joined = join({"face-1": 1.0})
+    assert (joined.face, joined.why, joined.score) == ("face-1", "one face", None)
+    assert join({"face-1": 0.9, "face-2": 0.05}).face == "face-1"
+
+
+@pytest.mark.parametrize(
+    "faces", [{}, {"face-1": 0.3}, {"face-1": 1.0, "face-2": 0.2}, {"face-1": 0.6, "face-2": 0.6}]
+)
+def test_else_face_and_voice_stand_apart_and_say_why(faces: dict[str, float]) -> None:
+    joined = join(faces)
+    assert joined.face is None
+    assert joined.why == ""
+    assert "face" in joined.apart
+
+
+def test_whoever_is_said_to_speak_has_the_voice() -> None:
+    both = {"face-1": 1.0, "face-2": 1.0}
+    assert join(both, [Turn(0, 2, "face-2")]).face == "face-2"
+    named = join(both, [Turn(0, 2, "anna")], {"anna": "face-1"})
+    assert (named.face, named.why) == ("face-1", "given")
+    assert join(both, [Turn(0, 2, "bob")], {"anna": "face-1"}).face is None
+    assert join({"face-1": 1.0}, [Turn(0, 2, "anna")], {"anna": "face-2"}).face is None
+    assert join({"face-1": 1.0}, [Turn(0, 2, "face-2")]).face is None
+    # A name that nobody connects with a face changes nothing.
+    assert join({"face-1": 1.0}, [Turn(0, 2, "anna")]).why == "one face"
+
+
+def test_the_speaker_is_who_speaks_most() -> None:
+    assert speaker_of([Turn(0, 1, "a"), Turn(1, 3, "b")]) == "b"
+    assert speaker_of([Turn(0, 1, "a"), Turn(1, 2, "b")]) is None
+    assert speaker_of([Turn(0, 1), Turn(1, 2)]) is None
+    assert within([Turn(0, 5, "a"), Turn(6, 9, "b")], 4, 7) == [Turn(4, 5, "a"), Turn(6, 7, "b")]
+
+
+def test_a_mouth_decides_where_it_leads_clearly() -> None:
+    both = {"face-1": 1.0, "face-2": 1.0}
+    joined = join(both, motion={"face-1": 0.1, "face-2": 0.6})
+    assert (joined.face, joined.why, joined.score) == ("face-2", "mouth motion", 0.6)
+    assert join(both, motion={"face-1": 0.55, "face-2": 0.6}).face is None
+    assert join(both, motion={"face-1": 0.0, "face-2": 0.2}).face is None
+
+
+def talking(seed: int, *, still: bool = False) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """A face whose mouth opens with the loudness of its voice, and the voice, 4 s."""
+    random = np.random.default_rng(seed)
+    loud = np.repeat(random.uniform(0, 1, 20), 5)  # (100): changes five times a second
+    face = random.integers(60, 120, (64, 64, 3)).astype(np.float32)
+    crops = np.stack([face] * 100)
+    flicker = random.normal(0, 60, (100, 22, 26, 3)) * (0.0 if still else 1.0)
+    crops[:, 36:58, 19:45] += flicker * loud[:, None, None, None]
+    wave = random.normal(0, 0.2, 64_000) * np.repeat(loud, 640)
+    return np.clip(crops, 0, 255).astype(np.uint8), wave.astype(np.float32)
+
+
+def test_a_mouth_that_moves_with_a_voice_scores_higher_than_one_that_does_not() -> None:
+    seen = np.ones(100, bool)
+    for seed in range(10):
+        crops, voice = talking(seed)
+        _, other = talking(seed + 100)
+        own = mouth_motion(crops, seen, voice, FPS, RATE)
+        assert own > 0.6
+        assert own > mouth_motion(crops, seen, other, FPS, RATE) + 0.2
+        still, _ = talking(seed, still=True)
+        assert mouth_motion(still, seen, voice, FPS, RATE) == 0.0
+
+
+def test_too_little_to_see_or_hear_scores_nothing() -> None:
+    crops, voice = talking(0)
+    nobody = np.zeros(100, bool)
+    nobody[:20] = True
+    assert mouth_motion(crops, nobody, voice, FPS, RATE) == 0.0
+    assert mouth_motion(crops, np.ones(100, bool), np.zeros(0, np.float32), FPS, RATE) == 0.0
