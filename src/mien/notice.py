@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 INTENDED_USE = (
-    "Emotion labels are guesses about how people look and sound, not facts about what they feel. "
-    "The models that make them are often wrong, and learned from acted or annotated clips. They "
-    "are for research and for annotating your own material. Do not use them to decide about "
-    "anyone. In the EU, inferring emotions at work and in education is prohibited (AI Act, "
-    "Regulation 2024/1689, article 5), save for medical or safety reasons, and people must be told "
-    "where such a system is used on them (article 50)."
+    "These are a model's guesses about how people look and sound, not facts about what they feel. "
+    "It names expressions of face and voice as it learned them from particular recordings, often "
+    "acted ones, and it errs more often on people and situations unlike those. For research and "
+    "for annotating your own material; do not use it to decide about anyone. In the European "
+    "Union, inferring emotions at work or in education is prohibited except for medical or safety "
+    "reasons (AI Act, Regulation 2024/1689, Article 5(1)(f)); other emotion recognition is "
+    "high-risk (Annex III), and those exposed to it must be told (Article 50(3))."
 )

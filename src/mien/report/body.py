@@ -115,7 +115,7 @@ def _stage(player: str, specs: Specs, media: str | None) -> str:
     screen = (
         f'<div class="screen">{player}<div class="box" hidden><span></span></div></div>'
         '<p class="missing" hidden></p>'
-        f"<noscript><p>If nothing plays, put {words.named(media or '', 250)} beside this page.</p>"
+        f"<noscript><p>If nothing plays, {words.named(media or '', 250)} is not there.</p>"
         "</noscript>"
         if player
         else ""
@@ -236,7 +236,8 @@ def _stood_out(drawn: Sequence[Drawn], specs: Specs, axis: Axis, rows: int) -> s
     parts = []
     for one in drawn:
         complete, left_out = tables.complete(one.track, specs, share)
-        note = f'<p class="muted">{left_out} shorter segments stand in the timeline\'s own file only.</p>'
+        rest = f"{left_out} shorter segments stand in the timeline's own file only."
+        note = f'<p class="muted">{rest}</p>'
         parts.append(
             f"<article><h3>{words.named(one.track.id, 80)}</h3>"
             f'<p class="muted">{_told(one, specs, axis)}</p>'

@@ -13,13 +13,13 @@ function lost() {
   try { name = decodeURIComponent(name); } catch { /* a name in no alphabet we know */ }
   screen.hidden = true;
   missing.hidden = false;
-  missing.textContent = `Put ${name} beside this page to play it.`;
+  missing.textContent = `${name} cannot be played: is it there, and a kind that this browser plays?`;
   play.hidden = true;
 }
 const play = find('[data-do="play"]') || document.createElement("i");
 if (media) {
   media.addEventListener("error", lost);
-  if (media.error || media.networkState === 3) lost();
+  if (media.error) lost();
 }
 if (!data.tracks.length) return;
 

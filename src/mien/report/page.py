@@ -26,28 +26,17 @@ from pathlib import PurePath
 from urllib.parse import quote
 
 from mien.errors import RunError
+from mien.notice import INTENDED_USE
 from mien.report import body, packed, steps, words
 from mien.report.body import Drawn, Thumbnail
 from mien.report.lanes import Axis
 from mien.report.steps import Steps
 from mien.types import Specs, TaskSpec, Timeline, Track
 
-__all__ = ["LIMIT", "NOTICE", "Thumbnail", "page"]
+__all__ = ["LIMIT", "Thumbnail", "page"]
 
 LIMIT = 300_000
 """Bytes that a page may have."""
-
-NOTICE = (
-    "These are a model's inferences, not facts about what a person feels. "
-    "It names expressions of face and voice as it learned them from particular recordings, often "
-    "acted ones, and it errs more often on people and situations unlike those. An expression is "
-    "not a feeling. For research and for annotating one's own material; not for decisions about "
-    "people. In the European Union, inferring emotions at work or in education is prohibited "
-    "except for medical or safety reasons (AI Act, Regulation 2024/1689, Article 5(1)(f)); other "
-    "emotion recognition is high-risk (Annex III), and those exposed to it must be told "
-    "(Article 50(3))."
-)
-"""What the page is and is not for. Its first sentence is set in bold."""
 
 _MOST_TASKS, _MOST_LABELS = 6, 32
 _PICTURES = 50_000  # bytes of thumbnails, as text
@@ -68,7 +57,7 @@ def page(
     *,
     media: str | None = None,
     thumbnails: Mapping[str, Sequence[Thumbnail]] | None = None,
-    notice: str = NOTICE,
+    notice: str = INTENDED_USE,
     title: str | None = None,
 ) -> str:
     """A timeline as a page that stands for itself.

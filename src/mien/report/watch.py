@@ -33,7 +33,7 @@ ENDINGS = frozenset((*_SHOWN, *_HEARD, *_STILL))
 """What is watched of a folder; a file that is named itself may end as it likes."""
 FORMS = ("csv", "parquet", "json")  # the last is what says that a file is done
 _DONE = "made_of"
-_PATIENCE, _SLOWEST = 600.0, 120.0  # seconds that a file may take, and more for each of its own
+_PATIENCE, _SLOWEST = 600.0, 1000.0  # seconds that a file may take, and bytes for each one more
 _MEMORY = 4 * 2**30
 
 
@@ -256,7 +256,7 @@ class _Job:
         timeline = replace(watched.timeline, made_by=made)
         beside_page = os.path.relpath(path.absolute(), stem.parent.absolute())
         html = page(
-            timeline,
+            watched.timeline,
             self.specs,
             media=Path(beside_page).as_posix(),
             thumbnails=watched.thumbnails,
@@ -345,11 +345,10 @@ def _several(
 
 
 def _patience(path: Path) -> float:
-    """Seconds that a file may take, by the length it claims, within what its size can hold."""
+    """Seconds that a file may take, by its size: nobody looks into it in this process."""
     try:
-        claimed = media.probe(path).duration
-        return _PATIENCE + _SLOWEST * min(claimed, path.stat().st_size / 1000)
-    except (MienError, OSError):
+        return _PATIENCE + path.stat().st_size / _SLOWEST
+    except OSError:
         return _PATIENCE
 
 
