@@ -21,6 +21,7 @@ LEVELS = (
     ("tasks", "cues"),
     ("systems",),
     ("run",),
+    ("timelines",),
     ("report", "serve"),
     ("cli",),
     ("__init__",),

@@ -16,8 +16,8 @@ import squares
 from mien.cli import main
 from mien.errors import ConfigError, DataError
 from mien.report import watch
-from mien.run import formats
 from mien.run.train import train
+from mien.timelines import formats
 
 
 @pytest.fixture(scope="module")

@@ -19,8 +19,9 @@ from transformers import CLIPVisionConfig, CLIPVisionModel
 import mien
 from mien.errors import DataError, TowerError
 from mien.parts import towers
-from mien.run import checkpoint, formats
+from mien.run import checkpoint
 from mien.run.train import train
+from mien.timelines import formats
 from mien.types import Timeline
 
 

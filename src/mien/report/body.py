@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from mien.report import colours, lanes, tables, words
 from mien.report.lanes import Axis
 from mien.report.steps import Steps
-from mien.run import segments
+from mien.timelines import segments
 from mien.types import Problem, Specs, Timeline, Track
 
 Thumbnail = tuple[float, bytes]

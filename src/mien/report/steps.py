@@ -14,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.run import segments
+from mien.timelines import segments
 from mien.types import Problem, Specs, Track, Window
 
 Floats = NDArray[np.float64]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from mien.report import colours, words
-from mien.run import segments
-from mien.run.segments import Segment
+from mien.timelines import segments
+from mien.timelines.segments import Segment
 from mien.types import Problem, Specs, TaskSpec, Track
 
 _STRONGEST = 5  # segments a person and task that are shown first

@@ -18,12 +18,13 @@ from mien.data.turns import beside, read_turns
 from mien.errors import ConfigError, DataError, Interrupted, MienError
 from mien.notice import INTENDED_USE
 from mien.report.page import page
-from mien.run import checkpoint, folder, formats, seeing, workers
+from mien.run import checkpoint, folder, seeing, workers
 from mien.run.load import Run, load
 from mien.run.predict import Predictor, Watched
 from mien.run.progress import Bar
 from mien.run.say import lines
-from mien.run.summary import said
+from mien.timelines import formats
+from mien.timelines.summary import said
 from mien.types import Specs, Timeline
 
 _SHOWN = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".wmv", ".mpg", ".mpeg", ".ts", ".flv")

@@ -7,7 +7,7 @@ import json
 import math
 from typing import Any
 
-from mien.run import answers
+from mien.timelines import answers
 
 
 def clip(text: str, most: int = 160) -> str:

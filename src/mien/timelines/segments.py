@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
-from mien.run import answers
+from mien.timelines import answers
 from mien.types import Problem, TaskSpec, Track, Window
 
 Level = Literal["", "high", "low"]

@@ -11,9 +11,9 @@ import talks
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mien.run import summary
-from mien.run.answers import clean, declared, sureness
-from mien.run.segments import overall, segments, spans, steps, stretches, strongest
+from mien.timelines import summary
+from mien.timelines.answers import clean, declared, sureness
+from mien.timelines.segments import overall, segments, spans, steps, stretches, strongest
 from mien.types import Problem, Timeline, Track, Window
 
 FACE = talks.talk().tracks[0]

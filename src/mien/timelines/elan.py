@@ -15,8 +15,8 @@ from typing import NamedTuple
 from urllib.parse import quote
 from xml.etree import ElementTree as Xml
 
-from mien.run import answers
-from mien.run.segments import Stretch, mean_answer, stretches
+from mien.timelines import answers
+from mien.timelines.segments import Stretch, mean_answer, stretches
 from mien.types import Problem, Specs, TaskSpec, Timeline, Track
 
 _SCHEMA = "http://www.mpi.nl/tools/elan/EAFv3.0.xsd"

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from mien.run import answers
-from mien.run.segments import steps
+from mien.timelines import answers
+from mien.timelines.segments import steps
 from mien.types import Specs, Timeline
 
 # SRT has no escapes: letters that players take for markup give way to ones that look like them.

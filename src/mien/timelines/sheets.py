@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mien.errors import DataError
-from mien.run.flat import Cell, Column, Kind, column_of, table_of, timelines_of
+from mien.timelines.flat import Cell, Column, Kind, column_of, table_of, timelines_of
 from mien.types import Specs, Timeline
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20", "'")

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from mien.errors import DataError, did_you_mean
-from mien.run import captions, checkpoint, elan, labelling, rttm, sheets
-from mien.run.answers import declared
-from mien.run.timelines import timeline_of
+from mien.run import checkpoint
+from mien.timelines import captions, elan, labelling, rttm, sheets
+from mien.timelines.answers import declared
+from mien.timelines.values import timeline_of
 from mien.types import Specs, Timeline
 
 Writer = Callable[[Sequence[Timeline], Specs, Path], bytes]

@@ -11,8 +11,8 @@ import pytest
 import talks
 from hypothesis import HealthCheck, given, settings
 
-from mien.run import captions, formats
-from mien.run.answers import declared
+from mien.timelines import captions, formats
+from mien.timelines.answers import declared
 from mien.types import Timeline, Track, Window
 
 _TIME = {

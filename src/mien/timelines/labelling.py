@@ -12,8 +12,8 @@ from pathlib import PurePath
 from typing import Any, NamedTuple
 from xml.etree import ElementTree as Xml
 
-from mien.run import answers
-from mien.run.segments import Stretch, mean_answer, stretches
+from mien.timelines import answers
+from mien.timelines.segments import Stretch, mean_answer, stretches
 from mien.types import Problem, Specs, TaskSpec, Timeline
 
 _SOUND = (".wav", ".mp3", ".flac", ".ogg", ".opus", ".m4a", ".aac")

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from mien.errors import DataError, did_you_mean
-from mien.run.timelines import timeline_of
+from mien.timelines.values import timeline_of
 from mien.types import Specs, Timeline, Window
 
 Cell = str | float | int | bool

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import PurePath
 
-from mien.run import answers
-from mien.run.segments import spans
+from mien.timelines import answers
+from mien.timelines.segments import spans
 from mien.types import Timeline
 
 

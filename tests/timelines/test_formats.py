@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from mien.errors import DataError
-from mien.run import formats
-from mien.run.timelines import timeline_of
+from mien.timelines import formats
+from mien.timelines.values import timeline_of
 from mien.types import Timeline, Track, Window
 
 LOSSLESS = [name for name, held in formats.FORMATS.items() if held.read is not None]

@@ -6,8 +6,8 @@ import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 
-from mien.run.answers import clean, declared, sureness
-from mien.run.segments import Overall, Segment, overall, spans, steps, strongest
+from mien.timelines.answers import clean, declared, sureness
+from mien.timelines.segments import Overall, Segment, overall, spans, steps, strongest
 from mien.types import Problem, Specs, TaskSpec, Timeline, Track
 
 _WIDTH = 80

@@ -16,7 +16,7 @@ import pytest
 import talks
 from hypothesis import HealthCheck, given, settings
 
-from mien.run import formats
+from mien.timelines import formats
 from mien.types import Timeline, Track, Window
 
 _QUIET = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large]

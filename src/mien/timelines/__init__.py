@@ -1,0 +1,1 @@
+"""Timelines put into words and into files, and read back."""
