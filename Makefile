@@ -15,7 +15,7 @@ help:
 	@echo "make demo    a small corpus, a system trained on it, scores and predictions, offline"
 	@echo "make test    all tests"
 	@echo "make check   lint, format and types"
-	@echo "make bench   profile a training step of CLAIP-Emo"
+	@echo "make bench   from a file to a timeline, and where a training step goes (minutes)"
 
 demo: $(READY)
 	@$(BIN)/mien demo --out runs/demo
@@ -29,7 +29,9 @@ check: $(READY)
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 
+# CLIP=talk.mp4 FACES=yunet.onnx measure on a real clip with YuNet.
 bench: $(READY)
+	@$(BIN)/python benchmarks/media.py $(CLIP) $(if $(FACES),--face-weights $(FACES))
 	@$(BIN)/python benchmarks/profile_claip_emo.py
 
 # The stamp comes last, so that an interrupted installation starts again.

@@ -221,7 +221,7 @@ def log_mels(scene: Scene) -> tuple[Callable[[], float], str]:
 
 def _random_clips() -> Pixels:
     random = np.random.default_rng(0)
-    return random.integers(0, 256, (4, FRAMES, 256, 256, 3), dtype=np.uint8)
+    return random.integers(0, 256, (4, FRAMES, 224, 224, 3), dtype=np.uint8)
 
 
 # -- reading for training --------------------------------------------------------------------------
@@ -439,7 +439,9 @@ def lines(scene: Scene, only: str | None, repeats: int) -> Iterator[tuple[str, L
             if "YuNet" in name and scene.weights is None:
                 continue
             here, there = fresh.Pipe(duplex=False)
-            process = fresh.Process(target=measure, args=(block, name, scene, repeats, there))
+            process = fresh.Process(
+                target=measure, args=(block, name, scene, 1 if block == "model" else repeats, there)
+            )
             process.start()
             there.close()
             try:

@@ -115,7 +115,7 @@ def test_the_verbs_are_these() -> None:
     said = well("--help")
     for verb in VERBS:
         assert re.search(rf"\b{verb.split()[0]}\b", said.out)
-    assert "AI Act" in said.out
+    assert "AI Act" in " ".join(said.out.split())
 
 
 @every_verb

@@ -168,7 +168,7 @@ def test_killed_and_resumed_is_bit_identical(
     case: Case, lives: Callable[[Case], Life], tmp_path: Path
 ) -> None:
     life = lives(case)
-    luck = np.random.default_rng([ord(letter) for letter in case.name])
+    luck = np.random.default_rng([ord(letter) for letter in case.system])
     out = tmp_path / "run"
     deaths, code = 0, None
     while code != 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -128,3 +129,20 @@ def test_any_bytes_are_turns_or_an_error(
     except DataError:
         return
     assert all(0 <= turn.start <= turn.end for turn in found)
+
+
+@pytest.mark.parametrize(
+    "said", ["<" * 300_000, "<v " * 100_000, "<v" + " " * 300_000 + "x", "-" * 300_000]
+)
+@pytest.mark.parametrize("where", ["said", "timed"])
+def test_a_line_as_long_as_the_file_is_read_in_its_length(
+    tmp_path: Path, said: str, where: str
+) -> None:
+    """Patterns that go back would take hours."""
+    lines = f"00:00:01,000 --> 00:00:02,000\n{said}\n" if where == "said" else f"a{said}b-->\n"
+    began = time.process_time()
+    try:
+        read_turns(file(tmp_path, "a.srt", lines))
+    except DataError:
+        assert where == "timed"
+    assert time.process_time() - began < 2

@@ -15,7 +15,7 @@ from mien import config, registry
 from mien.data.batch import RowDataset, collate
 from mien.data.manifest import Manifest, infer_tasks
 from mien.data.shards import Shard
-from mien.errors import DataError
+from mien.errors import ConfigError, DataError
 from mien.parts.model import Model
 from mien.run import assemble, infer, seeing
 from mien.run.batches import Seen
@@ -129,6 +129,14 @@ def test_a_damaged_shard_names_row_and_file(tmp_path: Path) -> None:
         list(infer.batches(scene.rows, scene.specs, 4, scene.model.front_end))
     assert "0.shard" in str(caught.value)
     assert "mien data prepare" in str(caught.value)
+
+
+def test_sound_of_another_rate_than_the_model_s_is_refused(scene: Scene) -> None:
+    settings = config.resolve("claip-emo", preset="tiny", overrides=["audio_source_rate=48000"])
+    stage = registry.system("claip-emo").load().STAGES["classify"]
+    with pytest.raises(ConfigError, match="16000") as caught:
+        assemble.dataset(scene.manifest, scene.manifest.rows, settings, stage, scene.specs)
+    assert "--rate 48000" in str(caught.value)
 
 
 def test_the_record_says_what_the_inputs_were(scene: Scene) -> None:

@@ -6,6 +6,7 @@ import sys
 
 import typer
 
+from mien.cli.options import complain
 from mien.cli.verbs import app
 from mien.errors import Interrupted, MienError
 
@@ -20,5 +21,5 @@ def main() -> None:
         typer.echo(f"\n{stop}", err=True)
         sys.exit(130)
     except MienError as error:
-        typer.secho(f"error: {error}", err=True, fg="red" if sys.stderr.isatty() else None)
+        complain(error)
         sys.exit(2)

@@ -80,8 +80,14 @@ def say(value: Any, as_json: bool, text: str) -> None:
 
 
 def fail(errors: Sequence[MienError]) -> None:
-    """Say what failed, on stderr, and end with 1."""
+    """Say what failed and end with 1."""
     for error in errors:
-        typer.secho(f"error: {error}", err=True, fg="red" if sys.stderr.isatty() else None)
+        complain(error)
     if errors:
         raise typer.Exit(1)
+
+
+def complain(error: MienError) -> None:
+    """Say what is wrong, on stderr; a name with control characters shall not move the cursor."""
+    text = "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in str(error))
+    typer.secho(f"error: {text}", err=True, fg="red" if sys.stderr.isatty() else None)

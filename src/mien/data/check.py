@@ -6,12 +6,16 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from mien.data import content, features, labels, leaks, split
+import numpy as np
+
+from mien.data import content, labels, leaks, media, prepared, split
 from mien.data.findings import Finding, Report
 from mien.data.manifest import Manifest, infer_tasks
 from mien.data.rows import Row
 from mien.errors import DataError
 from mien.types import Specs
+
+_SLACK = 0.5  # seconds that a row may end after its file: durations are rounded
 
 Shapes = dict[str, dict[tuple[int, ...], list[str]]]
 """Feature -> shape of a position -> ids of its rows."""
@@ -28,7 +32,7 @@ def check(
 ) -> Report:
     """Look at every row, every file and every label.
 
-    Features are read whole; media are looked for, not decoded.
+    Features are read whole, of prepared clips a picture each; media are opened, not decoded.
 
     Args:
         manifest: what was read.
@@ -79,6 +83,27 @@ def _media(row: Row, manifest: Manifest, report: Report) -> None:
             report.error("missing file", "a media file is not there", f"{row.id} ({name})")
         elif not path.stat().st_size:
             report.error("broken file", "a media file is empty", f"{row.id} ({name})")
+        else:
+            _content(path, name, row, report)
+
+
+def _content(path: Path, name: str, row: Row, report: Report) -> None:
+    """What the file says of itself; nothing is decoded."""
+    try:
+        facts = media.probe(path)
+    except DataError as error:
+        report.error(
+            "broken file", "a media file cannot be read", f"{row.id} ({name}): {error.what}"
+        )
+        return
+    if name == row.video and facts.video is None:
+        report.warn("no picture", "a video has no picture", f"{row.id} ({name})")
+    if name == row.audio and facts.audio is None:
+        report.warn("no sound", "an audio file has no sound", f"{row.id} ({name})")
+    if max(row.start or 0.0, row.end or 0.0) > facts.duration + _SLACK:
+        report.warn(
+            "span", "a row reaches beyond the end of its file", f"{row.id} ({facts.duration:.1f} s)"
+        )
 
 
 def _frames(folder: Path, row: Row, report: Report) -> None:
@@ -101,25 +126,27 @@ def _features(
     for name, ref in row.features.items():
         shown = f"{row.id} ({name})" if not isinstance(ref, str) else f"{row.id} ({ref})"
         try:
-            array = features.load(ref, row.place or manifest.place)
+            source = prepared.source(row, name, manifest.place)
+            shape = source.read(np.flatnonzero(source.mask)[:1]).shape[1:] if source.there else None
         except DataError as error:
-            if "no such file" in error.what:
+            if "no such" in error.what:
                 report.error("missing file", "a feature file is not there", shown)
             else:
                 report.error("broken file", "a feature cannot be read", f"{shown}: {error.what}")
             continue
-        if not len(array):
+        if shape is None:
             report.warn("empty feature", "a feature has no positions: it counts as absent", shown)
             continue
-        shape: tuple[int, ...] = features.sequence(array).shape[1:]
         shapes.setdefault(name, {}).setdefault(shape, []).append(row.id)
     if not row.features and not row.text:
-        media = row.video or row.audio
+        named = row.video or row.audio
         report.warn(
             "no inputs",
-            "a row has media but no features yet" if media else "a row holds nothing to learn from",
+            "a row has media that is not prepared yet"
+            if named
+            else "a row holds nothing to learn from",
             row.id,
-            fix='name extracted ones: "features": {"video": "x.npy"}' if media else None,
+            fix=f"mien data prepare {manifest.path}" if named else None,
         )
 
 

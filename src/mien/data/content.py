@@ -14,6 +14,7 @@ from pathlib import Path
 
 from mien.data import features
 from mien.data.places import Place
+from mien.data.prepared import is_shard
 from mien.data.rows import FeatureRef, Inline, Row
 from mien.errors import DataError
 
@@ -64,7 +65,7 @@ def _key(row: Row, place: Place | None, tokens: dict[str, str | None]) -> str | 
             parts.append(f"{kind} {token} {row.start} {row.end} {row.person} {row.box}")
     constant = not parts
     for name, ref in sorted(row.features.items()):
-        token = tokens[ref] if isinstance(ref, str) and ref in tokens else _values(ref, place)
+        token = tokens[ref] if isinstance(ref, str) and ref in tokens else _values(ref, row, place)
         if token is None:
             return None
         constant = constant and token == _CONSTANT
@@ -72,8 +73,10 @@ def _key(row: Row, place: Place | None, tokens: dict[str, str | None]) -> str | 
     return None if constant else _digest("\n".join(parts).encode())
 
 
-def _values(ref: FeatureRef, place: Place | None) -> str | None:
+def _values(ref: FeatureRef, row: Row, place: Place | None) -> str | None:
     """What stands for values in a row or in a file of many; None where they cannot be read."""
+    if isinstance(ref, str) and is_shard(ref):  # which is called by its content
+        return f"{ref.rpartition('/')[2]} {row.start} {row.end}"
     if place is None and not isinstance(ref, Inline):
         return None
     try:

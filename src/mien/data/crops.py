@@ -163,10 +163,10 @@ class CropRecipe:
             aligned = similarity(face.points, TEMPLATE * self.size)
             if aligned is not None:
                 turn, shift = aligned
-                center = ((1 + 1j) * self.size / 2 - shift) / turn
-                near = abs(center - middle) * scale <= _NEAR * self.size
-                if near and 0.5 <= abs(turn) / scale <= 2:
-                    return _placed(turn, center, self.size)
+                if 0.5 <= abs(turn) / scale <= 2:
+                    center = ((1 + 1j) * self.size / 2 - shift) / turn
+                    if abs(center - middle) * scale <= _NEAR * self.size:
+                        return _placed(turn, center, self.size)
         return _placed(complex(scale), middle, self.size)
 
 
@@ -186,9 +186,9 @@ def similarity(
     Returns:
         Turn (its length is the scale) and shift; None where points coincide or are not finite.
     """
-    from_, to = (np.asarray(xy, np.float64) @ np.asarray([1, 1j]) for xy in (points, target))
-    if not np.isfinite(from_).all():
+    if not np.isfinite(points).all():
         return None
+    from_, to = (np.asarray(xy, np.float64) @ np.asarray([1, 1j]) for xy in (points, target))
     start, end = from_.mean(), to.mean()
     spread = float(np.square(np.abs(from_ - start)).sum())
     if not 1e-6 < spread < 1e16:
@@ -214,9 +214,10 @@ def square(box: Box, size: int) -> tuple[float, complex]:
 def resampled(pixels: Pixels, matrix: Matrix, size: int) -> Pixels:
     """A square cut out of a frame by a similarity, each pixel the mean over what it covers.
 
-    What is shrunk to less than half is first averaged over whole blocks of pixels; the rest is
-    sampled twice as finely as wanted, and averaged. Where there is fine texture this is 10 to 20
-    decibels nearer to a mean over 256 samples a pixel than plain bilinear sampling is.
+    What is shrunk to less than a quarter is first averaged over whole blocks of pixels; the rest is
+    sampled two to four times as finely as wanted, so that no pixel is skipped, and averaged. Where
+    there is fine texture this is 10 to 20 decibels nearer to a mean over 256 samples a pixel than
+    plain bilinear sampling is.
 
     Args:
         pixels: (H, W, 3).
@@ -234,16 +235,17 @@ def resampled(pixels: Pixels, matrix: Matrix, size: int) -> Pixels:
     scale = math.hypot(matrix[0, 0], matrix[1, 0])
     if size / scale > _FARTHEST * max(height, width):
         raise DataError(f"a square of {size / scale:.0f} pixels is no part of this frame")
-    block = min(max(1, int(0.5 / scale)), height, width)
+    block = max(1, int(0.5 / scale))
     left, top, right, bottom = _covered(matrix, size, 2 * block)
     left, top, right, bottom = max(left, 0), max(top, 0), min(right, width), min(bottom, height)
     if left >= right or top >= bottom:
         raise DataError("the face lies outside of the frame")
-    piece = _averaged(pixels[top:bottom, left:right], block)
-    fine = 2 if scale < 1 else 1
+    down, across = min(block, height), min(block, width)  # a strip is shrunk along itself only
+    piece = _averaged(pixels[top:bottom, left:right], down, across)
+    fine = math.ceil(1 / (scale * block))  # samples lie no further apart than pixels do: 1 to 4
     local = matrix * fine
     local[:, 2] += local[:, :2] @ [left, top]
-    local[:, :2] *= block
+    local[:, :2] *= [across, down]
     local[:, 2] += local[:, :2] @ [0.5, 0.5] - 0.5  # OpenCV counts from the middle of the first
     cut = cv2.warpAffine(
         piece,
@@ -252,19 +254,19 @@ def resampled(pixels: Pixels, matrix: Matrix, size: int) -> Pixels:
         flags=cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REPLICATE,
     )
-    return _averaged(np.asarray(cut, np.uint8), fine)
+    return _averaged(np.asarray(cut, np.uint8), fine, fine)
 
 
-def _averaged(pixels: Pixels, block: int) -> Pixels:
+def _averaged(pixels: Pixels, tall: int, wide: int) -> Pixels:
     """Means over blocks of pixels; the last row and column continue where they do not fill one."""
-    if block == 1:
+    if tall == wide == 1:
         return pixels
     height, width = pixels.shape[:2]
-    down, across = -height % block, -width % block
+    down, across = -height % tall, -width % wide
     if down or across:
         filled = cv2.copyMakeBorder(pixels, 0, down, 0, across, cv2.BORDER_REPLICATE)
         pixels = np.asarray(filled, np.uint8)
-    size = (pixels.shape[1] // block, pixels.shape[0] // block)
+    size = (pixels.shape[1] // wide, pixels.shape[0] // tall)
     return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 

@@ -143,7 +143,7 @@ class _Yunet(Detector):
         self._network = yunet.Yunet(path)
         self.name = f"yunet-{self._network.digest[:8]}"
         self.note = f"faces by YuNet, from {path.name}"
-        self.settings = {"kind": "yunet", "weights": str(path), "smallest": smallest}
+        self.settings = {"kind": "yunet", "weights": str(path.absolute()), "smallest": smallest}
 
     def _rows(self, pixels: Pixels) -> NDArray[np.float32]:
         return self._network.rows(pixels)

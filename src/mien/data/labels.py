@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mien.data import features, strata, targets, tracks
+from mien.data import prepared, strata, targets, tracks
 from mien.data.findings import Report
 from mien.data.manifest import Manifest
 from mien.data.rows import Label, Row, Track
@@ -71,13 +71,15 @@ def _fits_inputs(
 ) -> None:
     """A track should last as long as some feature of its row."""
     lengths = []
-    for ref in row.features.values():
+    rate = row.fps
+    for name in row.features:
         try:
-            size = features.shape(ref, row.place or manifest.place)
+            length = prepared.length(row, name, manifest.place)
+            rate = rate or prepared.fps(row, name, manifest.place)
         except DataError:
             continue  # broken features are noted where features are looked at
-        lengths += [size[0]] if len(size) > 1 else []
-    at = tracks.positions(count, track_fps=fps, fps=row.fps, lengths=lengths)
+        lengths += [length] if length is not None else []
+    at = tracks.positions(count, track_fps=fps, fps=rate, lengths=lengths)
     if lengths and len(at) not in lengths:
         report.warn(
             "track length",

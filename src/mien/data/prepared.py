@@ -93,6 +93,16 @@ def fps(row: Row, name: str, place: Place) -> float | None:
         return None if track == shards.AUDIO else shard.fps
 
 
+def rate(row: Row, name: str, place: Place) -> int | None:
+    """Samples a second of prepared sound; None where a feature is no such."""
+    ref = row.features[name]
+    if not isinstance(ref, str) or not is_shard(ref):
+        return None
+    with features.blamed(ref, row.id):
+        shard, track = _opened(ref, row.place or place)
+        return shard.rate if track == shards.AUDIO else None
+
+
 def recipe(row: Row, name: str, place: Place) -> dict[str, Any] | None:
     """How a prepared feature was made; None where it is no such, or holds no pictures."""
     ref = row.features[name]

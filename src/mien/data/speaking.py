@@ -25,6 +25,7 @@ _MOVES, _LEAD = 0.3, 0.15  # least score of a mouth, and how far it leads the ne
 _MOUTH = (0.55, 0.90, 0.28, 0.72)  # of an aligned crop: top, bottom, left, right
 _BROW = (0.10, 0.42, 0.20, 0.80)
 _LAG = 3  # frames by which sound and picture may be apart
+_HEARD = 0.5  # seconds that are not digital silence
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ def within(turns: Sequence[Turn], start: float, end: float) -> list[Turn]:
 
 def mouth_motion(
     crops: NDArray[np.uint8], seen: NDArray[np.bool_], wave: NDArray[np.float32], fps: float,
-    rate: int,
+    rate: int, there: NDArray[np.bool_] | None = None,
 ) -> float:  # fmt: skip
     """How well a mouth moves with a voice, -1..1; 0 where too little is to be seen or heard.
 
@@ -114,6 +115,7 @@ def mouth_motion(
         wave: (N) samples of the same time.
         fps: crops a second.
         rate: samples a second.
+        there: (N) which samples were recorded; all, where not given.
     """
     both = seen[1:] & seen[:-1]
     if both.sum() < fps:
@@ -122,11 +124,18 @@ def mouth_motion(
     moves = _changes(grey, _MOUTH) - _changes(grey, _BROW)  # (L - 1)
     step = rate / fps
     edges = np.minimum((np.arange(len(crops) + 1) * step).astype(np.int64), len(wave))
-    parts = (wave[a:b] for a, b in pairwise(edges[1:].tolist()))
-    loud = np.array([np.sqrt(np.mean(part**2)) if len(part) else 0.0 for part in parts])
-    return max(
-        _correlation(moves[both], np.roll(loud, lag)[both]) for lag in range(-_LAG, _LAG + 1)
-    )
+    loud = np.full(len(moves) + 2 * _LAG, np.nan)  # not a number: nothing is known
+    for at, (a, b) in enumerate(pairwise(edges[1:].tolist()), _LAG):
+        if b > a and (there is None or there[a:b].all()):
+            loud[at] = np.sqrt(np.mean(np.square(wave[a:b], dtype=np.float64)))
+    scores = []
+    for lag in range(2 * _LAG + 1):
+        heard = loud[lag : lag + len(moves)]
+        used = both & np.isfinite(heard)
+        # A sound that only begins as the face goes would fit whatever the face did last.
+        if used.sum() >= fps - _LAG and (heard[used] > 0).sum() >= _HEARD * fps:
+            scores.append(_correlation(moves[used], heard[used]))
+    return max(scores, default=0.0)
 
 
 def _changes(

@@ -16,9 +16,9 @@ _LARGEST = 50_000_000  # bytes of a file
 _LONGEST = 7 * 24 * 3600.0  # seconds
 
 _TIME = re.compile(r"(?:(\d{1,3}):)?(\d{1,2}):(\d{2})[.,](\d{1,3})")
-_ARROW = re.compile(r"\s*-->\s*")
-_VOICE = re.compile(r"<v(?:\.[^\s>]*)?\s+([^>]+)>")
-_TAG = re.compile(r"<[^>]*>")
+# None of these looks at a character twice for two beginnings: a line may be as long as the file.
+_VOICE = re.compile(r"<v(?:\.[^\s<>]*)?\s([^<>]+)>")
+_TAG = re.compile(r"<[^<>]*>")
 _NAMED = re.compile(r"(?:\[([^\]:]{1,40})\]|([A-Z][A-Z0-9 _.'-]{0,38}|[\w-]{1,20}-\d{1,3}))\s*:\s*")
 _BRACKETED = re.compile(r"\[([^\]]{1,40})\]\s+(?=\S)")
 
@@ -138,7 +138,7 @@ def _subtitles(lines: Sequence[str]) -> Iterator[Turn]:
 
 
 def _span(line: str, number: int) -> tuple[float, float]:
-    parts = _ARROW.split(line.strip(), maxsplit=1)
+    parts = line.split("-->", maxsplit=1)
     found = [_TIME.match(part.strip()) for part in parts]
     if len(found) != 2 or found[0] is None or found[1] is None:
         _refuse("a time is 00:01:02,500 --> 00:01:04,000", number, line)

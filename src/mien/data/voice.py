@@ -45,6 +45,8 @@ _PADDING = 3  # frames by which a segment is widened: voices begin and end softl
 
 _ON, _OFF = 0.7, 0.35  # decibels, averaged over bands and frames: where a voice begins and ends
 _VOICED_SHARE, _VOICED_LEAST = 0.15, 6  # of a segment's frames, and how many of them
+_REST = 100  # frames: what follows a piece needs no voice of its own if it is shorter,
+_VOICED_STILL = 0.05  # and this share of voiced frames if not: or clapping would last for ever
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +125,16 @@ class VoiceActivity:
             Segments that have ended since, in order.
 
         Raises:
-            DataError: samples that are not one finite number each.
+            DataError: samples that are not one finite number each, or a mask that is none.
         """
         if samples.ndim != 1 or (there is not None and there.shape != samples.shape):
             raise DataError("voices are looked for in one channel, with a mask of its length")
+        if samples.dtype.kind != "f" or (there is not None and there.dtype != np.bool_):
+            raise DataError(
+                f"samples are floats and a mask is of bools, not {samples.dtype}"
+                + ("" if there is None else f" and {there.dtype}"),
+                fix="divide whole numbers by their full scale",
+            )
         if not np.isfinite(samples).all():
             raise DataError("sound holds values that are not finite")
         if self._finished:
@@ -202,10 +210,12 @@ class _Run:
 
     @property
     def speech(self) -> bool:
-        """Whether this is a voice; the rest of a voice needs no proof."""
-        proven = self.end - self.first >= _SHORTEST and self.highest >= _ON
+        """Whether this is a voice; the rest of a voice needs less proof."""
+        frames = self.end - self.first
+        if self.continues:
+            return frames < _REST or self.voiced >= _VOICED_STILL * self.frames
         least = max(_VOICED_LEAST, _VOICED_SHARE * self.frames)
-        return self.continues or (proven and self.voiced >= least)
+        return frames >= _SHORTEST and self.highest >= _ON and self.voiced >= least
 
     @property
     def confidence(self) -> float:

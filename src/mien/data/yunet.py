@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import socket
 import threading
 from functools import cache
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import cv2
 import numpy as np
@@ -183,7 +185,11 @@ def _content(path: Path) -> bytes:
             )
         return path.read_bytes()
     except OSError as error:
-        raise TowerError(f"cannot read YuNet's file: {error}", where=str(path)) from error
+        raise TowerError(
+            f"cannot read YuNet's file: {error}",
+            where=str(path),
+            fix=f"give a file that can be read: {FETCH}",
+        ) from error
 
 
 def _reason(error: cv2.error) -> str:
@@ -245,7 +251,7 @@ def _fetched() -> Path | None:
     """The file from the hub, or None: where there is no network nobody should wait for it."""
     from huggingface_hub import constants, hf_hub_download
 
-    if constants.HF_HUB_OFFLINE:
+    if constants.HF_HUB_OFFLINE or not _reachable(constants.ENDPOINT):
         return None
     paths: list[Path] = []
 
@@ -260,3 +266,15 @@ def _fetched() -> Path | None:
     thread.start()
     thread.join(PATIENCE)
     return paths[0] if paths else None
+
+
+def _reachable(address: str) -> bool:
+    """Whether anyone answers there: the hub's own client tries for long, and says so each time."""
+    if any(os.environ.get(name) for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY")):
+        return True  # who asks on our behalf may see more than we do
+    place = urlsplit(address)
+    try:
+        socket.create_connection((place.hostname or "", place.port or 443), PATIENCE / 2).close()
+    except OSError:
+        return False
+    return True

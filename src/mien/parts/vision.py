@@ -141,8 +141,9 @@ class VideoFrontEnd(nn.Module):
             zeros and False.
         """
         _check(video, mask)
-        if chosen:
-            index = torch.arange(mask.shape[1], device=mask.device).expand(mask.shape)
+        if chosen:  # what stands behind them is padding
+            count = min(mask.shape[1], self.frames * (1 if self.training else self.views))
+            index = torch.arange(count, device=mask.device).expand(len(mask), count)
         else:
             index = self.choose(mask, training=self.training)
         pixels = self._pixels(video, index)  # (B, V*T, 3, S, S) in 0..1

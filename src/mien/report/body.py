@@ -39,26 +39,29 @@ class Drawn:
 
     Args:
         track: its windows.
-        exact: each of them as a step.
-        steps: what is drawn, with fewer steps where there are many.
+        steps: what is drawn: each window, or fewer steps where there are many.
+        told: the track in one line, by :func:`told`.
         pictures: thumbnails, few.
     """
 
     track: Track
-    exact: Steps
     steps: Steps
+    told: str
     pictures: Sequence[Thumbnail]
 
 
 # -- above -----------------------------------------------------------------------------------------
 
 
-def header(timeline: Timeline, axis: Axis, heading: str, notice: str, media: str | None) -> str:
+def header(timeline: Timeline, heading: str, notice: str, media: str | None) -> str:
     """What was looked at, by what, and what that is good for."""
-    facts = {"source": timeline.source, "duration": words.lasting(axis.end)}
+    facts = {"source": timeline.source}
+    if timeline.duration is not None and 0 < timeline.duration < math.inf:
+        facts["duration"] = words.lasting(timeline.duration)
     if media and media != heading:
         facts["plays"] = media
-    facts |= dict(list(timeline.made_by.items())[:_FACTS])
+    made_by = list(timeline.made_by.items())[:_FACTS]
+    facts |= {name: text for name, text in made_by if name not in facts}
     listed = "".join(
         f"<div><dt>{words.safe(name, 40)}</dt><dd>{words.named(text, 200)}</dd></div>"
         for name, text in facts.items()
@@ -84,8 +87,7 @@ def main(
     said: Sequence[str],
     player: str,
     media: str | None,
-    *,
-    rows: int,
+    articles: Sequence[str],
 ) -> str:
     """Player, lanes and tables.
 
@@ -96,7 +98,7 @@ def main(
         said: what a reader has to know of how it is drawn.
         player: the media element, empty without media.
         media: the name of the file that it plays.
-        rows: rows of all complete tables together.
+        articles: what stood out in each of the tracks, by :func:`article`.
     """
     if not drawn:
         nothing = "<p>No face, no voice and nothing else was found in this source.</p>"
@@ -104,7 +106,7 @@ def main(
         return f"<main>{stage}<section>{nothing}</section></main>"
     return (
         f"<main>{_stage(player, specs, media)}{_timeline(drawn, specs, axis, said)}"
-        f"{_stood_out(drawn, specs, axis, rows)}</main>{_HELP}{_NOW}"
+        f"{_stood_out(articles)}</main>{_HELP}{_NOW}"
     )
 
 
@@ -161,7 +163,7 @@ def _timeline(drawn: Sequence[Drawn], specs: Specs, axis: Axis, said: Sequence[s
 
 
 def _lane(number: int, one: Drawn, specs: Specs, axis: Axis) -> str:
-    name, told = words.named(one.track.id, 80), _told(one, specs, axis)
+    name, told = words.named(one.track.id, 80), one.told
     faces = "".join(
         f'<img src="data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}" '
         f'alt="at {words.clock(time)}" data-t="{time:.2f}" width="44" height="44">'
@@ -177,17 +179,17 @@ def _lane(number: int, one: Drawn, specs: Specs, axis: Axis) -> str:
     )
 
 
-def _told(one: Drawn, specs: Specs, axis: Axis) -> str:
-    """A lane in one line, safe for an attribute too."""
-    share = one.exact.seconds / axis.seconds
+def told(track: Track, exact: Steps, specs: Specs, axis: Axis) -> str:
+    """A track in one line, safe for an attribute too."""
+    share = exact.seconds / axis.seconds
     seen = "all the time" if share > 0.995 else f"{100 * share:.0f} % of the time"
-    told = [f"{_KINDS.get(one.track.kind, 'Track')}, {seen}"]
+    said = [f"{_KINDS.get(track.kind, 'Track')}, {seen}"]
     for name, spec in specs.items():
-        whole = segments.overall(one.track, name, spec)
+        whole = segments.overall(track, name, spec)
         if whole is not None and spec.categorical:
             most = max(whole.shares, key=lambda label: whole.shares[label])
-            told.append(f"mostly {words.safe(most, 60)} ({100 * whole.shares[most]:.0f} %)")
-    return " · ".join(told)
+            said.append(f"mostly {words.safe(most, 60)} ({100 * whole.shares[most]:.0f} %)")
+    return " · ".join(said)
 
 
 def _axis(axis: Axis) -> str:
@@ -231,22 +233,22 @@ def _legend(specs: Specs) -> str:
 # -- below -----------------------------------------------------------------------------------------
 
 
-def _stood_out(drawn: Sequence[Drawn], specs: Specs, axis: Axis, rows: int) -> str:
-    share = max(rows // max(len(drawn) * len(specs), 1), 3)
-    parts = []
-    for one in drawn:
-        complete, left_out = tables.complete(one.track, specs, share)
-        rest = f"{left_out} shorter segments stand in the timeline's own file only."
-        note = f'<p class="muted">{rest}</p>'
-        parts.append(
-            f"<article><h3>{words.named(one.track.id, 80)}</h3>"
-            f'<p class="muted">{_told(one, specs, axis)}</p>'
-            f"{tables.strongest(one.track, specs)}{complete}{note if left_out else ''}</article>"
-        )
+def article(track: Track, said: str, specs: Specs, rows: int) -> str:
+    """What stood out in a track, with up to so many rows of each task."""
+    complete, left_out = tables.complete(track, specs, rows)
+    rest = f"{left_out} shorter segments stand in the timeline's own file only."
+    note = f'<p class="muted">{rest}</p>' if left_out else ""
+    return (
+        f'<article><h3>{words.named(track.id, 80)}</h3><p class="muted">{said}</p>'
+        f"{tables.strongest(track, specs)}{complete}{note}</article>"
+    )
+
+
+def _stood_out(articles: Sequence[str]) -> str:
     return (
         '<section class="stood" aria-labelledby="stood"><h2 id="stood">What stood out</h2>'
         '<p class="muted">Uncertainty: 0 is sure, 1 knows nothing.</p>'
-        f'<div class="people">{"".join(parts)}</div></section>'
+        f'<div class="people">{"".join(articles)}</div></section>'
     )
 
 

@@ -6,6 +6,7 @@ axis, one unit a pixel in height. Texts stand outside of it, so that they keep t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -82,7 +83,9 @@ def _row(
     kind: str, name: str, height: int, shapes: str, texts: str = "", *, aside: str = ""
 ) -> str:
     """One row: its name, and a drawing as wide as the axis."""
-    label = f'<span class="name" title="{words.safe(name)}">{words.named(name, 60)}{aside}</span>'
+    label = (
+        f'<span class="name" title="{words.safe(name, 100)}">{words.named(name, 60)}{aside}</span>'
+    )
     box = f'<svg viewBox="0 0 {WIDE} {height}" preserveAspectRatio="none">{shapes}</svg>'
     return (
         f'<div class="row {kind}">{label}<svg class="chart" height="{height}" '
@@ -197,7 +200,7 @@ def limits(spec: TaskSpec, scores: Floats) -> list[tuple[float, float]]:
     for i in range(spec.width):
         values = scores[np.isfinite(scores[:, i]), i]
         low, high = min(0.0, *values, 0.0), max(0.0, *values, 0.0)
-        if spec.ranges:
+        if spec.ranges and all(map(math.isfinite, spec.ranges[i])):
             low, high = spec.ranges[i]
         found.append((float(low), float(high)) if high > low else (float(low), float(low) + 1))
     return found

@@ -59,7 +59,7 @@ def _track(one: Drawn, specs: Specs, ranges: Mapping[str, Ranges], axis: Axis) -
     steps, of = one.steps, one.track
     body: dict[str, Any] = {
         "name": words.clip(of.id, 60),
-        "kind": of.kind,
+        "kind": of.kind if of.kind in ("face", "voice") else "clip",
         "steps": _lengths(steps.spans, axis.start),
         "scores": [_letters(steps.scores[name], ranges[name]) for name in specs],
         "unsure": [_known(steps.unsure[name][:, None], [(0, 1)]) for name in specs],

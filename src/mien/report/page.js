@@ -21,7 +21,7 @@ if (media) {
   media.addEventListener("error", lost);
   if (media.error) lost();
 }
-if (!data.tracks.length) return;
+if (!data.tracks.length || !data.tasks.length) return;
 
 // -- numbers --------------------------------------------------------------------------------------
 
@@ -215,6 +215,7 @@ function follow() {  // keep the line in sight
   if (x < scroll.scrollLeft || x > scroll.scrollLeft + room) scroll.scrollLeft = x - room / 4;
 }
 function seek(to, silently) {
+  if (!Number.isFinite(to)) return;
   time = Math.min(Math.max(to, from), until);
   hover = null;
   if (media && !silently && media.readyState) media.currentTime = time;
@@ -246,12 +247,14 @@ function magnify(factor) {
   scroll.scrollLeft = ((time - from) / data.seconds) * row.clientWidth
     - (scroll.clientWidth - names) / 2;
 }
+let running = 0;
 function run() {
+  cancelAnimationFrame(running);
   if (media.paused) return;
   time = Math.min(Math.max(media.currentTime, from), until);
   follow();
   show();
-  requestAnimationFrame(run);
+  running = requestAnimationFrame(run);
 }
 
 // -- texts that fit -------------------------------------------------------------------------------
@@ -365,18 +368,24 @@ document.addEventListener("keydown", (event) => {
   const plain = !event.ctrlKey && !event.metaKey && !event.altKey;
   if (!plain || help.open || !(event.key in keys)) return;
   if (!onPage && !"?+-=0".includes(event.key)) return;  // buttons and players have keys of their own
+  if (event.key === " " && (!media || screen.hidden)) return;  // then it turns the page, as ever
   event.preventDefault();
   keys[event.key]();
 });
 if (media) {
   media.addEventListener("play", () => { play.textContent = "⏸"; hover = null; run(); });
   media.addEventListener("pause", () => { play.textContent = "▶"; });
-  for (const name of ["seeked", "loadedmetadata"]) {
-    media.addEventListener(name, () => {
-      if (name === "seeked") seek(media.currentTime, true);
-      show();
-    });
-  }
+  media.addEventListener("seeked", () => {
+    // What was asked for stays, where the player only rounds it: it may begin a window.
+    if (Math.abs(media.currentTime - time) > 0.001) seek(media.currentTime, true);
+    boxes();
+  });
+  const ready = () => {  // what was chosen before the file could be read
+    if (media.paused && time > 0) media.currentTime = time;
+    boxes();
+  };
+  media.addEventListener("loadedmetadata", ready);
+  if (media.readyState) ready();
 } else play.hidden = true;
 let opened = [];
 addEventListener("beforeprint", () => {

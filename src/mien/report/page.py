@@ -7,6 +7,7 @@ The page stays small by rule, however long the source:
    shows the mean of its windows (many of n: the highest score). Steps stay below a sixtieth of
    the source while fewer tracks make room.
 3. Then only the tracks seen longest are drawn: 24, 12, 6, 3, 1.
+4. Then, for names beyond all measure, six labels of a task and no thumbnails.
 
 What was left out stands on the page. Tables are made of exact windows, and name the longest
 segments where there are too many.
@@ -21,6 +22,7 @@ import mimetypes
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib import resources
 from pathlib import PurePath
 from urllib.parse import quote
@@ -30,7 +32,6 @@ from mien.notice import INTENDED_USE
 from mien.report import body, packed, steps, words
 from mien.report.body import Drawn, Thumbnail
 from mien.report.lanes import Axis
-from mien.report.steps import Steps
 from mien.types import Specs, TaskSpec, Timeline, Track
 
 __all__ = ["LIMIT", "Thumbnail", "page"]
@@ -38,9 +39,19 @@ __all__ = ["LIMIT", "Thumbnail", "page"]
 LIMIT = 300_000
 """Bytes that a page may have."""
 
-_MOST_TASKS, _MOST_LABELS = 6, 32
-_PICTURES = 50_000  # bytes of thumbnails, as text
-_ROWS = 240  # rows of all complete tables together
+_MOST_TASKS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class _Room:
+    """Labels of a task, rows of all complete tables together, bytes of thumbnails as text."""
+
+    labels: int
+    rows: int
+    pictures: int
+
+
+_ROOMS = (_Room(32, 240, 50_000), _Room(6, 60, 0))  # the second is enough whatever names are like
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,28 +86,59 @@ def page(
     """
     tracks = [steps.lasting(track) for track in timeline.tracks]
     timeline = replace(timeline, tracks=tracks)
-    shown, cut = _shown(timeline, specs)
-    axis = _axis(timeline)
-    exact = [steps.read(track, shown) for track in tracks]
-    pictures = _pictures(tracks, thumbnails or {})
     heading = title or PurePath(timeline.source.replace("\\", "/")).name or "timeline"
-    top = body.header(timeline, axis, heading, notice, words.clip(media, 250) if media else None)
-    for plan in _plans(axis, len(tracks)):
-        drawn = _draw(tracks, exact, shown, plan, pictures)
-        if plan.width == 0 and sum(packed.size(d.steps, shown) for d in drawn) > LIMIT:
-            continue
-        said = [*cut, *_said(plan, tracks, drawn)]
-        html = _whole(
-            heading,
-            top + body.main(drawn, shown, axis, said, _player(media), media, rows=_ROWS),
-            packed.whole(drawn, shown, axis),
-        )
-        if len(html.encode()) <= LIMIT:
-            return html
+    top = body.header(timeline, heading, notice, words.clip(media, 250) if media else None)
+    for room in _ROOMS:
+        pictures = _pictures(tracks, thumbnails or {}, room.pictures)
+        for inside, numbers in _drawings(timeline, specs, pictures, media, room):
+            html = _whole(heading, top + inside, numbers)
+            if len(html.encode()) <= LIMIT:
+                return html
     raise RunError(f"the page of {heading!r} does not fit into {LIMIT // 1000} kB")
 
 
 # -- what is drawn ---------------------------------------------------------------------------------
+
+
+def _drawings(
+    timeline: Timeline,
+    specs: Specs,
+    pictures: Mapping[str, Sequence[Thumbnail]],
+    media: str | None,
+    room: _Room,
+) -> Iterator[tuple[str, object]]:
+    """The main part of the page and its numbers, from the finest drawing on."""
+    tracks, axis = timeline.tracks, _axis(timeline)
+    shown, cut = _shown(timeline, specs, room.labels)
+    exact = [steps.read(track, shown) for track in tracks]
+    longest = sorted(range(len(tracks)), key=lambda i: -exact[i].seconds)
+
+    @cache  # the same however it is drawn, and slow to put together
+    def told(i: int) -> str:
+        return body.told(tracks[i], exact[i], shown, axis)
+
+    @cache
+    def article(i: int, rows: int) -> str:
+        return body.article(tracks[i], told(i), shown, rows)
+
+    for plan in _plans(axis, len(tracks)):
+        kept = sorted(longest[: plan.tracks])
+        if not plan.width and sum(packed.size(exact[i], shown) for i in kept) > LIMIT:
+            continue
+        drawn = [
+            Drawn(
+                track=tracks[i],
+                steps=steps.merged(exact[i], plan.width, shown) if plan.width else exact[i],
+                told=told(i),
+                pictures=pictures.get(tracks[i].id, ()),
+            )
+            for i in kept
+        ]
+        said = [*cut, *_said(plan, tracks, drawn)]
+        rows = max(room.rows // max(len(kept) * len(shown), 1), 3)
+        articles = [article(i, rows) for i in kept]
+        inside = body.main(drawn, shown, axis, said, _player(media), media, articles)
+        yield inside, packed.whole(drawn, shown, axis)
 
 
 def _plans(axis: Axis, tracks: int) -> Iterator[_Plan]:
@@ -109,25 +151,6 @@ def _plans(axis: Axis, tracks: int) -> Iterator[_Plan]:
         yield from (_Plan(width, most) for width in fitting)
     yield from (_Plan(width, 1) for width in steps.WIDTHS if width > axis.seconds / 60)
     yield _Plan(axis.seconds, 1)
-
-
-def _draw(
-    tracks: Sequence[Track],
-    exact: Sequence[Steps],
-    specs: Specs,
-    plan: _Plan,
-    pictures: Mapping[str, Sequence[Thumbnail]],
-) -> list[Drawn]:
-    longest = sorted(range(len(tracks)), key=lambda i: -exact[i].seconds)[: plan.tracks]
-    return [
-        Drawn(
-            track=tracks[i],
-            exact=exact[i],
-            steps=steps.merged(exact[i], plan.width, specs) if plan.width else exact[i],
-            pictures=pictures.get(tracks[i].id, ()),
-        )
-        for i in sorted(longest)
-    ]
 
 
 def _said(plan: _Plan, tracks: Sequence[Track], drawn: Sequence[Drawn]) -> list[str]:
@@ -147,30 +170,28 @@ def _said(plan: _Plan, tracks: Sequence[Track], drawn: Sequence[Drawn]) -> list[
     return said
 
 
-def _shown(timeline: Timeline, specs: Specs) -> tuple[dict[str, TaskSpec], list[str]]:
+def _shown(timeline: Timeline, specs: Specs, most: int) -> tuple[dict[str, TaskSpec], list[str]]:
     """The tasks with what of them is shown: labels that never score high make room for others."""
     answered = {name for _, window in timeline for name in window.scores}
     used = {name: spec for name, spec in specs.items() if name in answered or not answered}
     shown, said = {}, []
     for name, spec in list(used.items())[:_MOST_TASKS]:
-        if spec.width > _MOST_LABELS:
-            said.append(
-                f"Of {spec.width} labels of {words.clip(name, 60)}, {_MOST_LABELS} are shown."
-            )
-            spec = _fewer(timeline, name, spec)
+        if spec.width > most:
+            said.append(f"Of {spec.width} labels of {words.clip(name, 60)}, {most} are shown.")
+            spec = _fewer(timeline, name, spec, most)
         shown[name] = spec
     if len(used) > len(shown):
         said.append(f"Of {len(used)} tasks, {len(shown)} are shown.")
     return shown, said
 
 
-def _fewer(timeline: Timeline, task: str, spec: TaskSpec) -> TaskSpec:
+def _fewer(timeline: Timeline, task: str, spec: TaskSpec, most: int) -> TaskSpec:
     highest = dict.fromkeys(spec.labels, -math.inf)
     for _, window in timeline:
         for label, score in window.scores.get(task, {}).items():
             if label in highest and score > highest[label]:
                 highest[label] = score
-    kept = set(sorted(spec.labels, key=lambda label: -highest[label])[:_MOST_LABELS])
+    kept = set(sorted(spec.labels, key=lambda label: -highest[label])[:most])
     places = [i for i, label in enumerate(spec.labels) if label in kept]
     return replace(
         spec,
@@ -193,10 +214,9 @@ def _axis(timeline: Timeline) -> Axis:
 
 
 def _pictures(
-    tracks: Sequence[Track], given: Mapping[str, Sequence[Thumbnail]]
+    tracks: Sequence[Track], given: Mapping[str, Sequence[Thumbnail]], left: int
 ) -> dict[str, list[Thumbnail]]:
     """A few pictures of each track: first one for all, then a second, while there is room."""
-    left = _PICTURES
     kept: dict[str, list[Thumbnail]] = {}
     for turn in range(body.PICTURES):
         for track in tracks:

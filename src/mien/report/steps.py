@@ -66,7 +66,7 @@ def lasting(track: Track) -> Track:
     """
     known = [w for w in track.windows if math.isfinite(w.start) and math.isfinite(w.end)]
     known.sort(key=lambda w: (w.start, w.end))
-    follows = [*(w.start for w in known[1:]), math.inf]
+    follows = [*(w.start for w in known), math.inf][1:]
     windows = [
         w if w.end > w.start else replace(w, end=min(w.start + 1, after) + _LEAST)
         for w, after in zip(known, follows, strict=True)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mien import tasks
 from mien.config import RunConfig
-from mien.data import split
+from mien.data import prepared, split
 from mien.data.batch import RowDataset
 from mien.data.manifest import Manifest, Row
 from mien.errors import ConfigError, DataError, RunError, did_you_mean
@@ -74,7 +74,24 @@ def dataset(
             where=str(manifest.path),
             fix=f"data.inputs.{wanted[0]}=FEATURE, one of: {', '.join(sorted(have)) or 'none'}",
         )
-    return RowDataset(rows, manifest, found, specs, stage.unit)
+    made = RowDataset(rows, manifest, found, specs, stage.unit)
+    _check_rates(made, getattr(settings.model, "audio_source_rate", None))
+    return made
+
+
+def _check_rates(rows: RowDataset, expected: int | None) -> None:
+    """Prepared sound has the rate that the model takes it for."""
+    if expected is None:
+        return
+    for row in (row for members in rows.items for row in members):
+        for name in set(rows.modalities.values()) & row.features.keys():
+            rate = prepared.rate(row, name, rows.place)
+            if rate not in (None, expected):
+                raise ConfigError(
+                    f"its sound was prepared at {rate} samples a second, not {expected}",
+                    where=f"row {row.id!r}, {name}",
+                    fix=f"model.audio_source_rate={rate}, or mien data prepare --rate {expected}",
+                )
 
 
 def with_dims(settings: RunConfig, rows: RowDataset) -> RunConfig:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -105,7 +106,7 @@ class Predictor:
             if piece.video is not None:
                 small.setdefault(piece.track, _Few()).offer(piece)
         timeline = Timeline(
-            source=Path(path).name,
+            source=os.fsencode(Path(path).name).decode("utf-8", "replace"),
             tracks=[replace(kinds[name], windows=tracks[name]) for name in tracks],
             made_by=self.made_by(),
             duration=windows.duration,

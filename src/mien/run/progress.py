@@ -67,4 +67,4 @@ class Bar:
 
     def say(self, line: str) -> None:
         """A line that stays."""
-        self._progress.console.print(line, highlight=False)
+        self._progress.console.print(line, highlight=False, soft_wrap=True)

@@ -222,9 +222,9 @@ class Windows:
         found = {}
         for piece in faces:
             if piece.video is not None and piece.seen is not None:
-                wave, _ = self._wave(piece.start, piece.end)
+                wave, there = self._wave(piece.start, piece.end)
                 found[piece.track] = speaking.mouth_motion(
-                    piece.video, piece.seen, wave, self.view.fps, self.view.rate
+                    piece.video, piece.seen, wave, self.view.fps, self.view.rate, there
                 )
         return found
 
