@@ -23,14 +23,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import av
 import cv2
 import numpy as np
 import psutil
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageEnhance, ImageOps
+from PIL import Image
 
+import plain
 from mien import config, registry, tasks
 from mien.data import frames, media, shards, sound
 from mien.data.batch import RowDataset, collate
@@ -235,7 +235,9 @@ def jpeg_folder(scene: Scene) -> tuple[Callable[[], float], str]:
 
     def run() -> float:
         for _ in range(CLIPS):
-            torch.stack([_changed(Image.open(files[i]), random) for i in _window(files, random)])
+            torch.stack(
+                [plain.changed(Image.open(files[i]), random) for i in _window(files, random)]
+            )
         return CLIPS
 
     return run, "clips"
@@ -288,27 +290,6 @@ def shard_reading(scene: Scene) -> tuple[Callable[[], float], str]:
 def _window(items: Any, random: np.random.Generator) -> NDArray[np.int64]:
     start = random.integers(0, max(1, len(items) - 4 * FRAMES))
     return np.asarray(np.minimum(start + 4 * np.arange(FRAMES), len(items) - 1), dtype=np.int64)
-
-
-def _changed(image: Image.Image, random: np.random.Generator) -> torch.Tensor:
-    """Four operations, a crop, a flip: picture by picture, as published loaders do."""
-    operations: tuple[Callable[[Image.Image], Image.Image], ...] = (
-        ImageOps.autocontrast,
-        ImageOps.equalize,
-        lambda i: ImageEnhance.Color(i).enhance(1.4),
-        lambda i: ImageEnhance.Sharpness(i).enhance(1.4),
-        lambda i: i.rotate(10, Image.Resampling.BICUBIC),
-        lambda i: i.transform(i.size, Image.Transform.AFFINE, (1, 0.1, 0, 0, 1, 0)),
-    )
-    for index in random.integers(0, len(operations), 4):
-        if random.random() < 0.5:
-            image = operations[index](image)
-    side = int(224 * np.sqrt(random.uniform(0.08, 1)))
-    left, top = random.integers(0, 225 - side, 2)
-    image = image.crop((left, top, left + side, top + side))
-    image = image.resize((224, 224), Image.Resampling.BILINEAR)
-    tensor = torch.from_numpy(np.array(image)).permute(2, 0, 1) / 255
-    return (tensor - torch.tensor(CLIP_MEAN).view(3, 1, 1)) / torch.tensor(CLIP_STD).view(3, 1, 1)
 
 
 def _clip(scene: Scene) -> shards.Clip:
@@ -451,24 +432,6 @@ def lines(scene: Scene, only: str | None, repeats: int) -> Iterator[tuple[str, L
             process.join()
 
 
-def film(path: Path) -> Path:
-    """Ten seconds of moving shapes with a tone."""
-    with av.open(str(path), "w") as out:
-        video, tone = out.add_stream("libx264", 25), out.add_stream("aac", 16000)
-        video.width, video.height, video.pix_fmt = 640, 360, "yuv420p"
-        for i in range(250):
-            picture = np.full((360, 640, 3), 90, np.uint8)
-            cv2.circle(picture, (80 + 2 * i, 180), 60, (200, 160, 120), -1)
-            out.mux(video.encode(av.VideoFrame.from_ndarray(picture)))
-        wave = np.sin(np.arange(160_000) * 0.1).astype(np.float32)[None] * 0.2
-        sound = av.AudioFrame.from_ndarray(wave, "fltp", "mono")
-        sound.sample_rate = 16000
-        out.mux(tone.encode(sound))
-        out.mux(video.encode())
-        out.mux(tone.encode())
-    return path
-
-
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -480,7 +443,7 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        clip = (given.clip or film(folder / "film.mp4")).absolute()
+        clip = (given.clip or plain.film(folder / "film.mp4")).absolute()
         manifest = folder / "one.jsonl"
         shutil.copy(clip, folder / f"clip{clip.suffix}")
         row = {"id": "clip", "video": f"clip{clip.suffix}", "labels": {SPEC.name: "calm"}}

@@ -210,7 +210,7 @@ def evaluate(
     say(metrics, as_json, table(metrics))
 
 
-@app.command()
+@app.command(epilog=INTENDED_USE)
 def predict(
     paths: Annotated[
         list[Path],
@@ -221,7 +221,7 @@ def predict(
         Path | None,
         typer.Option(
             "--out",
-            help="Folder for a page and timelines of each file; of manifests one file "
+            help="Folder for a page and timelines of each file; or one file for all timelines "
             "(.jsonl, .json, .csv, .parquet, .srt, .vtt, .eaf, .rttm).",
         ),
     ] = None,
@@ -229,10 +229,12 @@ def predict(
     detector: DetectorName = DetectorKind.auto,
     face_weights: FaceWeights = None,
     window: Annotated[
-        float | None, typer.Option("--window", help="Seconds that are answered at once.")
+        float | None,
+        typer.Option("--window", help="Seconds that are answered at once (default: 4)."),
     ] = None,
     hop: Annotated[
-        float | None, typer.Option("--hop", help="Seconds from one window to the next.")
+        float | None,
+        typer.Option("--hop", help="Seconds from one window to the next (default: half a window)."),
     ] = None,
     turns: Annotated[
         Path | None,
