@@ -16,6 +16,7 @@ from mien.data.batch import collate
 from mien.data.follow import follow
 from mien.data.frames import sampled
 from mien.data.sound import waveform
+from mien.data.turns import Turn
 from mien.errors import DataError, RunError
 from mien.run import seeing
 from mien.run.load import Run
@@ -128,6 +129,42 @@ def test_a_voice_is_a_face_s_only_while_one_face_is_visible(run: Run, film: Path
     assert alone
     assert all(window.end > 3 and window.start < 6 for window in alone)
     assert all(window.present == {"audio": True, "video": False} for window in alone)
+
+
+def test_who_is_not_asked_about_may_still_have_spoken(run: Run, film: Path) -> None:
+    everyone = predictor(run).predict(film).timeline
+    view = replace(predictor(run).view, faces="largest")
+    largest = Predictor(run, view, squares.Squares()).predict(film).timeline
+    assert [w.start for w in windows(largest, "voice")] == [
+        w.start for w in windows(everyone, "voice")
+    ]
+    assert len(largest.tracks) <= len(everyone.tracks)
+
+
+def test_one_person_can_be_named(run: Run, film: Path) -> None:
+    view = replace(predictor(run).view, person="face-2")
+    found = Predictor(run, view, squares.Squares()).predict(film).timeline
+    assert {track.id for track in found.tracks} == {"face-2", "voice"}
+
+
+def test_turns_say_whose_voice_it_is(run: Run, film: Path) -> None:
+    turns = [Turn(3.0, 6.0, "anna"), Turn(6.0, 6.5, "zoe")]
+    found = predictor(run).predict(film, turns=turns, who={"anna": "face-2"}).timeline
+    given = [w for w in windows(found, "face-2") if w.voice == "given"]
+    assert given
+    assert all(window.present["audio"] for window in given)
+    named = predictor(run).predict(film, turns=[Turn(3.0, 6.0, "anna")]).timeline
+    assert windows(named, "voice anna")
+
+
+def test_damage_is_said(run: Run, film: Path, tmp_path: Path) -> None:
+    content = bytearray(film.read_bytes())
+    for place in range(len(content) // 4, len(content) // 2, 97):
+        content[place] ^= 255
+    path = tmp_path / "damaged.mp4"
+    path.write_bytes(content)
+    timeline = predictor(run).predict(path).timeline
+    assert any("could not be decoded" in note or "damaged" in note for note in timeline.notes)
 
 
 # -- odd files -------------------------------------------------------------------------------------

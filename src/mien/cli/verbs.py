@@ -226,6 +226,9 @@ def predict(
         ),
     ] = None,
     faces: Annotated[Faces, typer.Option("--faces", help="Who is asked about.")] = Faces.all,
+    person: Annotated[
+        str | None, typer.Option("--person", help="Ask about this one only, such as face-2.")
+    ] = None,
     detector: DetectorName = DetectorKind.auto,
     face_weights: FaceWeights = None,
     window: Annotated[
@@ -274,6 +277,7 @@ def predict(
         )
     options = watch.Options(
         faces=faces.value,
+        person=person,
         detector=detector.value,
         face_weights=face_weights,
         window=window,

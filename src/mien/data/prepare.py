@@ -188,7 +188,7 @@ def prepare_source(
         looked=eyes.looked / recipe.fps,
         heard=heard / recipe.rate,
         size=out.stat().st_size,
-        notes=(*files.notes, *_notes(damage)),
+        notes=(*files.notes, *damage.notes()),
     )
 
 
@@ -237,17 +237,6 @@ def _facts(recording: Recording, recipe: Recipe, files: _Files, eyes: _Eyes) -> 
         "versions": {name: version(name) for name in ("mien", "av", "numpy")}
         | {"opencv": cv2.__version__},
     }
-
-
-def _notes(damage: Damage) -> Iterator[str]:
-    words = {
-        "packets": "pieces could not be decoded",
-        "frames": "pictures were damaged",
-        "times": "timestamps could not be true",
-    }
-    for name, count in asdict(damage).items():
-        if count:
-            yield f"{count} {words.get(name, name)}"
 
 
 def _listen(writer: Writer, path: Path, span: Span, damage: Damage) -> tuple[int, int]:

@@ -96,6 +96,15 @@ class Damage:
     def __bool__(self) -> bool:
         return bool(self.packets or self.frames or self.times)
 
+    def notes(self) -> list[str]:
+        """What was damaged, a sentence each."""
+        counts = (
+            (self.packets, "pieces could not be decoded"),
+            (self.frames, "pictures were damaged"),
+            (self.times, "timestamps could not be true"),
+        )
+        return [f"{count} {words}" for count, words in counts if count]
+
 
 @dataclass(frozen=True, slots=True)
 class Source:

@@ -44,6 +44,7 @@ class Options:
 
     Args:
         faces: who is asked about.
+        person: the only one who is asked about, such as ``face-2``.
         detector: what finds them.
         face_weights: YuNet's file.
         window: seconds that are answered at once.
@@ -55,6 +56,7 @@ class Options:
     """
 
     faces: Literal["all", "largest"] = "all"
+    person: str | None = None
     detector: Literal["auto", "yunet", "haar"] = "auto"
     face_weights: Path | None = None
     window: float | None = None
@@ -210,7 +212,9 @@ class _Job:
 
     def predictor(self, run: Run) -> Predictor:
         options = self.options
-        view = replace(seeing.view_of(run), faces=options.faces, mouth=options.mouth)
+        view = replace(
+            seeing.view_of(run), faces=options.faces, person=options.person, mouth=options.mouth
+        )
         if options.window is not None:
             view = replace(view, window=options.window, hop=options.window / 2)
         if options.hop is not None:

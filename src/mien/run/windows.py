@@ -50,6 +50,7 @@ class View:
         hop: seconds from one window to the next.
         crop: how a face is cut out.
         faces: who is asked about.
+        person: the only one who is asked about, by name (``face-2``).
         every: pictures from one search for faces to the next.
         mouth: whether a voice may join the face whose mouth moves with it.
         turns: who speaks when, if somebody said.
@@ -63,6 +64,7 @@ class View:
     hop: float = 2.0
     crop: CropRecipe = field(default_factory=CropRecipe)
     faces: Literal["all", "largest"] = "all"
+    person: str | None = None
     every: int = 5
     mouth: bool = False
     turns: Sequence[Turn] = ()
@@ -90,7 +92,6 @@ class Piece:
         box: the face in the middle of the window, as shares of the picture.
         voice: why the voice is this person's.
         voice_score: how strongly that is believed.
-        share: of its window in which the face is there.
     """
 
     track: str
@@ -101,7 +102,6 @@ class Piece:
     seen: Bools | None = None
     audio: Floats | None = None
     heard: Bools | None = None
-    share: float = 0.0
     box: Box | None = None
     voice: str = ""
     voice_score: float | None = None
@@ -128,8 +128,9 @@ class Windows:
         self.facts = media.probe(path)
         wants_video = "video" in view.modalities and self.facts.video is not None
         wants_audio = "audio" in view.modalities and self.facts.audio is not None
-        self.sight = _Sight(path, view, detector) if wants_video else None
-        self.sound = _Sound(path, view) if wants_audio else None
+        self.damage = media.Damage()
+        self.sight = _Sight(path, view, detector, self.damage) if wants_video else None
+        self.sound = _Sound(path, view, self.damage) if wants_audio else None
         self._apart = 0  # windows in which it is not known whose voice it is
 
     def __iter__(self) -> Iterator[list[Piece]]:
@@ -196,13 +197,15 @@ class Windows:
         spoken = sum(turn.end - turn.start for turn in turns) / (end - start)
         if max(spoken, self.sound.speaks(start, end)) < _SPOKEN:
             return faces
-        return self._joined(faces, start, end)
+        seen = self.sight.visible(first, last) if self.sight is not None else {}
+        return self._joined(faces, seen, start, end)
 
-    def _joined(self, faces: list[Piece], start: float, end: float) -> list[Piece]:
-        """The voice goes to a face, or stands for itself."""
+    def _joined(
+        self, faces: list[Piece], seen: Mapping[str, float], start: float, end: float
+    ) -> list[Piece]:
+        """The voice goes to a face, or stands for itself; whoever is seen could have spoken."""
         turns = speaking.within(self.view.turns, start, end)
         motion = self._motion(faces) if self.view.mouth and len(faces) > 1 else None
-        seen = {piece.track: piece.share for piece in faces}
         joined = speaking.join(seen, turns, self.view.who, motion)
         for piece in faces:
             if piece.track == joined.face:
@@ -234,7 +237,7 @@ class Windows:
 
     def notes(self) -> list[str]:
         """What a reader should know of the file, once it was read."""
-        notes = list(self.facts.notes)
+        notes = [*self.facts.notes, *self.damage.notes()]
         if self._apart:
             windows = "one window" if self._apart == 1 else f"{self._apart} windows"
             notes.append(
@@ -254,8 +257,10 @@ class _Sight:
         count: positions that were read.
     """
 
-    def __init__(self, path: Path, view: View, detector: Detector | None) -> None:
-        shown = frames.sampled(path, view.fps)
+    def __init__(
+        self, path: Path, view: View, detector: Detector | None, damage: media.Damage
+    ) -> None:
+        shown = frames.sampled(path, view.fps, damage=damage)
         self._moments: Iterator[Moment]
         self.view, self.count = view, 0
         self._whole = view.whole
@@ -298,14 +303,17 @@ class _Sight:
     def visible(self, first: int, last: int) -> dict[str, float]:
         """The share of [first, last) in which each person is to be seen."""
         return {
-            name: sum(first <= at < last for at in kept) / (last - first)
+            name: share
             for name, kept in self._crops.items()
+            if (share := sum(first <= at < last for at in kept) / (last - first))
         }
 
     def pieces(self, first: int, last: int) -> list[Piece]:
         """Who is there long enough in [first, last), in the order of their names."""
         there = [name for name, share in self.visible(first, last).items() if share >= _SEEN]
-        if self.view.faces == "largest" and there:
+        if self.view.person is not None:
+            there = [name for name in there if name == self.view.person]
+        elif self.view.faces == "largest" and there:
             there = [max(there, key=lambda name: self._area(name, first, last))]
         return [self._piece(name, first, last) for name in sorted(there, key=_number)]
 
@@ -329,7 +337,6 @@ class _Sight:
             end=high / self.view.fps,
             video=video,
             seen=seen,
-            share=len(own) / (last - first),
             box=self._boxes.get(name, {}).get(sorted(own)[len(own) // 2]),
         )
 
@@ -372,9 +379,9 @@ class _Sound:
         seconds: how much was read.
     """
 
-    def __init__(self, path: Path, view: View) -> None:
+    def __init__(self, path: Path, view: View, damage: media.Damage) -> None:
         self.view, self.seconds = view, 0.0
-        self._blocks = sound.blocks(path, view.rate)
+        self._blocks = sound.blocks(path, view.rate, damage=damage)
         self._activity = voice.VoiceActivity(view.rate)
         self._speech: list[voice.Speech] = []
         self._first = self._count = 0  # samples that are kept: from, and how many were read
