@@ -149,11 +149,12 @@ class VideoFrontEnd(nn.Module):
         pixels = self._pixels(video, index)  # (B, V*T, 3, S, S) in 0..1
         if self.augment is not None:
             pixels = self.augment(pixels)
-        pixels = (pixels - self.mean) / self.std
+        pixels = pixels.sub_(self.mean).div_(self.std)  # our own: every pass over it costs
         if self.augment is not None:
             pixels = self.augment.erase(pixels)
         there = mask.any(1)
-        pixels = pixels.masked_fill(~there.view(-1, 1, 1, 1, 1), 0.0)
+        if not there.all():
+            pixels = pixels.masked_fill(~there.view(-1, 1, 1, 1, 1), 0.0)
         return pixels.transpose(1, 2), there[:, None].repeat(1, index.shape[1])
 
     def _pixels(self, video: Tensor, index: Tensor) -> Tensor:
@@ -167,19 +168,20 @@ class VideoFrontEnd(nn.Module):
         row = torch.arange(batch, device=video.device).repeat_interleave(count)
         for part in _chunks(batch * count, video.shape[2] * video.shape[3]):
             # Only the chosen frames are gathered, while they are still bytes.
-            pixels[part] = self._resized(video[row[part], index.flatten()[part]])
+            _fill(pixels[part], video[row[part], index.flatten()[part]])
         return pixels.view(batch, count, *pixels.shape[1:])
 
-    def _resized(self, frames: Tensor) -> Tensor:
-        """(N, H, W, 3) as recorded to (N, 3, S, S) in 0..1."""
-        planes = frames.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format)
-        if not frames.is_floating_point():
-            planes = planes / 255
-        if planes.shape[2:] == (self.size, self.size):
-            return planes
-        return F.interpolate(
-            planes, (self.size, self.size), mode="bilinear", align_corners=False, antialias=True
-        )
+
+def _fill(pixels: Tensor, frames: Tensor) -> None:
+    """Frames (N, H, W, 3) as recorded into ``pixels`` (N, 3, S, S) in 0..1, in few passes."""
+    planes = frames.permute(0, 3, 1, 2)
+    scale = 1 if frames.is_floating_point() else 255
+    if planes.shape[2:] == pixels.shape[2:]:
+        pixels.copy_(planes).div_(scale)
+        return
+    planes = planes.to(torch.float32, memory_format=torch.contiguous_format) / scale
+    size = (pixels.shape[2], pixels.shape[3])
+    pixels.copy_(F.interpolate(planes, size, mode="bilinear", align_corners=False, antialias=True))
 
 
 def _chunks(count: int, pixels: int) -> Iterator[slice]:
