@@ -131,6 +131,21 @@ def test_a_voice_is_a_face_s_only_while_one_face_is_visible(run: Run, film: Path
     assert all(window.present == {"audio": True, "video": False} for window in alone)
 
 
+def test_a_voice_after_a_face_has_left_is_not_its_own(run: Run, tmp_path: Path) -> None:
+    film = squares.scene(
+        tmp_path / "left.mp4", seconds=4, voice=(2.4, 3.9), second=(9, 9), first=(0, 2.1)
+    )
+    timeline = (
+        Predictor(run, replace(seeing.view_of(run), window=4.0, hop=2.0), squares.Squares())
+        .predict(film)
+        .timeline
+    )
+    (face,) = windows(timeline, "face-1")
+    assert not face.voice
+    assert not face.present["audio"]
+    assert windows(timeline, "voice")
+
+
 def test_who_is_not_asked_about_may_still_have_spoken(run: Run, film: Path) -> None:
     everyone = predictor(run).predict(film).timeline
     view = replace(predictor(run).view, faces="largest")

@@ -42,14 +42,24 @@ class Squares(Detector):
         return np.array(rows, np.float32).reshape(-1, 5)
 
 
-def scene(path: Path, *, seconds: float = 8.0, voice: tuple[float, float] | None = (1.0, 7.0),
-          second: tuple[float, float] = (3.0, 6.0)) -> Path:  # fmt: skip
+Span = tuple[float, float]
+
+
+def scene(
+    path: Path,
+    *,
+    seconds: float = 8.0,
+    voice: Span | None = (1.0, 7.0),
+    first: Span = (0.0, 1e9),
+    second: Span = (3.0, 6.0),
+) -> Path:
     """A red square all the time, a green one from 3 to 6 s, a voice from 1 to 7 s."""
 
     def draw(index: int, time: float) -> Pixels:
         picture = np.full((96, 160, 3), 30, np.uint8)
         left = 10 + index % 20
-        cv2.rectangle(picture, (left, 20), (left + 39, 59), (220, 20, 20), -1)
+        if first[0] <= time < first[1]:
+            cv2.rectangle(picture, (left, 20), (left + 39, 59), (220, 20, 20), -1)
         if second[0] <= time < second[1]:
             cv2.rectangle(picture, (100, 30), (139, 69), (20, 220, 20), -1)
         return picture

@@ -193,9 +193,7 @@ class Windows:
             for piece in faces:
                 piece.audio, piece.heard = self._wave(piece.start, piece.end)
             return faces
-        turns = speaking.within(self.view.turns, start, end)
-        spoken = sum(turn.end - turn.start for turn in turns) / (end - start)
-        if max(spoken, self.sound.speaks(start, end)) < _SPOKEN:
+        if not self._speaks(start, end):
             return faces
         seen = self.sight.visible(first, last) if self.sight is not None else {}
         return self._joined(faces, seen, start, end)
@@ -208,17 +206,24 @@ class Windows:
         motion = self._motion(faces) if self.view.mouth and len(faces) > 1 else None
         joined = speaking.join(seen, turns, self.view.who, motion)
         for piece in faces:
-            if piece.track == joined.face:
+            if piece.track == joined.face and self._speaks(piece.start, piece.end):
                 piece.audio, piece.heard = self._wave(piece.start, piece.end)
                 piece.voice, piece.voice_score = joined.why, joined.score
                 return faces
-        if faces:
-            self._apart += 1
+        self._apart += len(seen) > 1
         wave, there = self._wave(start, end)
         named = speaking.speaker_of(turns)
         track = f"{VOICE} {named}" if named else VOICE
         voiced = Piece(track=track, kind="voice", start=start, end=end, audio=wave, heard=there)
         return [*faces, voiced]
+
+    def _speaks(self, start: float, end: float) -> bool:
+        """Whether somebody speaks for long enough in [start, end), and it was recorded."""
+        assert self.sound is not None
+        turns = speaking.within(self.view.turns, start, end)
+        said = sum(turn.end - turn.start for turn in turns) / (end - start)
+        heard = self.sound.speaks(start, end)
+        return max(said, heard) >= _SPOKEN and bool(self._wave(start, end)[1].any())
 
     def _motion(self, faces: list[Piece]) -> dict[str, float]:
         """How well each mouth moves with the voice."""
