@@ -466,7 +466,7 @@ def main() -> None:
         if base is line:
             print(f"\n{block}")
         print(
-            f"  {line.name:<40} {line.rate:9.1f} {line.unit}/s  "
+            f"  {line.name:<40} {line.rate:9.{1 if line.rate >= 10 else 3}f} {line.unit}/s  "
             f"{line.rate / base.rate:6.2f} x  {line.memory:7.0f} MB"
         )
 

@@ -118,6 +118,8 @@ class Follower:
         self._held.append(frame)
         self._seen.append([])
         index = self._first + len(self._held) - 1
+        if frame.pixels is None and self._searched is None:  # there is nobody to wait for
+            return done + self._give(index + 1)
         since = self.every if self._searched is None else index - self._searched
         if frame.pixels is not None:
             calm = min(self.every, max(1, _HELD // (2 * frame.pixels.nbytes)))
