@@ -23,7 +23,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import psutil
 import torch
@@ -32,7 +31,7 @@ from PIL import Image
 
 import plain
 from mien import config, registry, tasks
-from mien.data import frames, media, shards, sound
+from mien.data import frames, shards, sound
 from mien.data.batch import RowDataset, collate
 from mien.data.faces import open_detector
 from mien.data.follow import follow
@@ -42,7 +41,7 @@ from mien.parts import towers
 from mien.parts.audio import ClapNative
 from mien.parts.augment import Augment
 from mien.parts.model import Model
-from mien.parts.vision import CLIP_MEAN, CLIP_STD, VideoFrontEnd
+from mien.parts.vision import VideoFrontEnd
 from mien.run import seeing
 from mien.run.batches import Seen
 from mien.run.load import Run
@@ -52,17 +51,8 @@ from mien.types import Unit
 
 Pixels = NDArray[np.uint8]
 SPEC = tasks.NAMED["ravdess"]
-FRAMES, CLIPS = 16, 24
+CLIPS = 24
 PRESET = "vit-b16"
-
-
-@dataclass(frozen=True)
-class Scene:
-    """What is measured on."""
-
-    clip: Path
-    weights: Path | None
-    folder: Path
 
 
 @dataclass(frozen=True)
@@ -81,36 +71,20 @@ class Line:
         return self.count / self.seconds
 
 
-Work = Callable[[Scene], tuple[Callable[[], float], str]]
-"""Sets a scene up and gives what is timed: a function that returns how much it did, and of what."""
-
-
 # -- decoding --------------------------------------------------------------------------------------
 
 
-def opencv_decoding(scene: Scene) -> tuple[Callable[[], float], str]:
-    """What most programs use."""
-
-    def run() -> float:
-        film, count = cv2.VideoCapture(str(scene.clip)), 0
-        while film.read()[0]:
-            count += 1
-        return count
-
-    return run, "frames"
-
-
-def every_frame(scene: Scene) -> tuple[Callable[[], float], str]:
+def every_frame(scene: plain.Scene) -> tuple[Callable[[], float], str]:
     """Every recorded frame at its own time."""
     return lambda: sum(1 for _ in frames.recorded(scene.clip)), "frames"
 
 
-def on_the_grid(scene: Scene) -> tuple[Callable[[], float], str]:
+def on_the_grid(scene: plain.Scene) -> tuple[Callable[[], float], str]:
     """As training and prediction read it."""
     return lambda: sum(1 for _ in frames.sampled(scene.clip, 25.0)), "frames"
 
 
-def all_sound(scene: Scene) -> tuple[Callable[[], float], str]:
+def all_sound(scene: plain.Scene) -> tuple[Callable[[], float], str]:
     """One channel at 16 kHz."""
 
     def run() -> float:
@@ -122,45 +96,10 @@ def all_sound(scene: Scene) -> tuple[Callable[[], float], str]:
 # -- faces -----------------------------------------------------------------------------------------
 
 
-def haar_one_by_one(scene: Scene) -> tuple[Callable[[], float], str]:
-    """As `fer` and many others do it."""
-    folder: str = cv2.data.haarcascades  # type: ignore[attr-defined]
-    cascade = cv2.CascadeClassifier(f"{folder}haarcascade_frontalface_default.xml")
-
-    def run() -> float:
-        count = 0
-        for frame in frames.recorded(scene.clip):
-            assert frame.pixels is not None
-            grey = cv2.cvtColor(frame.pixels, cv2.COLOR_RGB2GRAY)
-            cascade.detectMultiScale(grey, 1.1, 5, minSize=(50, 50))
-            count += 1
-        return count
-
-    return run, "frames"
-
-
-def yunet_one_by_one(scene: Scene) -> tuple[Callable[[], float], str]:
-    """The full picture, frame after frame."""
-    facts = media.probe(scene.clip).video
-    assert facts is not None
-    size = (facts.width, facts.height)
-    detector = cv2.FaceDetectorYN.create(str(scene.weights), "", size, 0.7)
-
-    def run() -> float:
-        count = 0
-        for frame in frames.recorded(scene.clip):
-            assert frame.pixels is not None
-            detector.detect(cv2.cvtColor(frame.pixels, cv2.COLOR_RGB2BGR))
-            count += 1
-        return count
-
-    return run, "frames"
-
-
-def followed(kind: Any, every: int) -> Work:
+def followed(kind: Any, every: int) -> plain.Work:
     """Found on some frames, placed on those between."""
 
-    def work(scene: Scene) -> tuple[Callable[[], float], str]:
+    def work(scene: plain.Scene) -> tuple[Callable[[], float], str]:
         detector = open_detector(kind, scene.weights if kind == "yunet" else None)
 
         def run() -> float:
@@ -175,27 +114,11 @@ def followed(kind: Any, every: int) -> Work:
 # -- front end -------------------------------------------------------------------------------------
 
 
-def frame_by_frame(scene: Scene) -> tuple[Callable[[], float], str]:
-    """Resized by PIL, normalised, one after the other."""
-    del scene
-    clips = _random_clips()
-
-    def run() -> float:
-        mean, std = (torch.tensor(v).view(3, 1, 1) for v in (CLIP_MEAN, CLIP_STD))
-        for clip in clips:
-            for pixels in clip:
-                small = Image.fromarray(pixels).resize((224, 224), Image.Resampling.BILINEAR)
-                (torch.from_numpy(np.array(small)).permute(2, 0, 1) / 255 - mean) / std
-        return float(clips.shape[0] * clips.shape[1])
-
-    return run, "frames"
-
-
-def in_batches(scene: Scene) -> tuple[Callable[[], float], str]:
+def in_batches(scene: plain.Scene) -> tuple[Callable[[], float], str]:
     """The same through the front end."""
     del scene
-    clips = torch.from_numpy(_random_clips())
-    front = VideoFrontEnd(frames=FRAMES, stride=1).eval()
+    clips = torch.from_numpy(plain.random_clips())
+    front = VideoFrontEnd(frames=plain.FRAMES, stride=1).eval()
     mask = torch.ones(clips.shape[:2], dtype=torch.bool)
 
     def run() -> float:
@@ -205,7 +128,7 @@ def in_batches(scene: Scene) -> tuple[Callable[[], float], str]:
     return run, "frames"
 
 
-def log_mels(scene: Scene) -> tuple[Callable[[], float], str]:
+def log_mels(scene: plain.Scene) -> tuple[Callable[[], float], str]:
     """CLAP's own spectra."""
     del scene
     front = ClapNative(source_rate=16000).eval()
@@ -219,15 +142,10 @@ def log_mels(scene: Scene) -> tuple[Callable[[], float], str]:
     return run, "seconds"
 
 
-def _random_clips() -> Pixels:
-    random = np.random.default_rng(0)
-    return random.integers(0, 256, (4, FRAMES, 224, 224, 3), dtype=np.uint8)
-
-
 # -- reading for training --------------------------------------------------------------------------
 
 
-def jpeg_folder(scene: Scene) -> tuple[Callable[[], float], str]:
+def jpeg_folder(scene: plain.Scene) -> tuple[Callable[[], float], str]:
     """Frames as single files, each changed by itself in Python."""
     folder = _as_jpegs(scene)
     files = sorted(folder.glob("*.jpg"))
@@ -243,23 +161,23 @@ def jpeg_folder(scene: Scene) -> tuple[Callable[[], float], str]:
     return run, "clips"
 
 
-def shard_clips(scene: Scene) -> tuple[Callable[[], float], str]:
+def shard_clips(scene: plain.Scene) -> tuple[Callable[[], float], str]:
     """The same frames out of a shard, changed as one clip on the whole tensor."""
     clip = _clip(scene)
-    front = VideoFrontEnd(frames=FRAMES, stride=4, augment=Augment()).train()
+    front = VideoFrontEnd(frames=plain.FRAMES, stride=4, augment=Augment()).train()
     there = torch.from_numpy(clip.mask)[None]
 
     def run() -> float:
         for _ in range(CLIPS):
             at = front.choose(there, training=True)[0].numpy()
             pixels = torch.from_numpy(clip.frames(at))[None]
-            front(pixels, torch.ones(1, FRAMES, dtype=torch.bool), chosen=True)
+            front(pixels, torch.ones(1, plain.FRAMES, dtype=torch.bool), chosen=True)
         return CLIPS
 
     return run, "clips"
 
 
-def jpeg_reading(scene: Scene) -> tuple[Callable[[], float], str]:
+def jpeg_reading(scene: plain.Scene) -> tuple[Callable[[], float], str]:
     """Sixteen files a clip."""
     folder = _as_jpegs(scene)
     files = sorted(folder.glob("*.jpg"))
@@ -273,7 +191,7 @@ def jpeg_reading(scene: Scene) -> tuple[Callable[[], float], str]:
     return run, "clips"
 
 
-def shard_reading(scene: Scene) -> tuple[Callable[[], float], str]:
+def shard_reading(scene: plain.Scene) -> tuple[Callable[[], float], str]:
     """The same frames out of one file."""
     clip = _clip(scene)
     there = np.flatnonzero(clip.mask)
@@ -288,18 +206,20 @@ def shard_reading(scene: Scene) -> tuple[Callable[[], float], str]:
 
 
 def _window(items: Any, random: np.random.Generator) -> NDArray[np.int64]:
-    start = random.integers(0, max(1, len(items) - 4 * FRAMES))
-    return np.asarray(np.minimum(start + 4 * np.arange(FRAMES), len(items) - 1), dtype=np.int64)
+    start = random.integers(0, max(1, len(items) - 4 * plain.FRAMES))
+    return np.asarray(
+        np.minimum(start + 4 * np.arange(plain.FRAMES), len(items) - 1), dtype=np.int64
+    )
 
 
-def _clip(scene: Scene) -> shards.Clip:
+def _clip(scene: plain.Scene) -> shards.Clip:
     """Who is seen longest in the prepared clip."""
     (path,) = (scene.folder / "one.shards").rglob("*.shard")
     shard = shards.opened(path)
     return shard.clip(max(shard.tracks, key=lambda name: len(shard.tracks[name])))
 
 
-def _as_jpegs(scene: Scene) -> Path:
+def _as_jpegs(scene: plain.Scene) -> Path:
     folder = scene.folder / "jpegs"
     if not folder.is_dir():
         folder.mkdir()
@@ -313,7 +233,7 @@ def _as_jpegs(scene: Scene) -> Path:
 # -- model -----------------------------------------------------------------------------------------
 
 
-def training_step(scene: Scene) -> tuple[Callable[[], float], str]:
+def training_step(scene: plain.Scene) -> tuple[Callable[[], float], str]:
     """Forward, backward and update on one clip out of a shard, reading included."""
     model = _model()
     objective = tasks.objective({SPEC.name: SPEC})
@@ -337,7 +257,7 @@ def training_step(scene: Scene) -> tuple[Callable[[], float], str]:
     return run, "clips"
 
 
-def prediction(scene: Scene) -> tuple[Callable[[], float], str]:
+def prediction(scene: plain.Scene) -> tuple[Callable[[], float], str]:
     """A file to a timeline: decoding, faces, voice, front end and towers."""
     settings = config.resolve("claip-emo", preset=PRESET)
     run = Run(scene.folder, settings, {SPEC.name: SPEC}, {}, _model())
@@ -362,28 +282,28 @@ def _model() -> Model:
     return model
 
 
-def _prepared(scene: Scene) -> Manifest:
+def _prepared(scene: plain.Scene) -> Manifest:
     return Manifest.read(scene.folder / "one.prepared.jsonl")
 
 
 # -- all of it -------------------------------------------------------------------------------------
 
-BLOCKS: dict[str, dict[str, Work]] = {
+BLOCKS: dict[str, dict[str, plain.Work]] = {
     "decoding": {
-        "OpenCV, every frame": opencv_decoding,
+        "OpenCV, every frame": plain.opencv_decoding,
         "mien, every frame": every_frame,
         "mien, 25 a second": on_the_grid,
         "mien, sound at 16 kHz": all_sound,
     },
     "faces": {
-        "Haar cascade, every frame, one by one": haar_one_by_one,
-        "YuNet, every frame, one by one": yunet_one_by_one,
+        "Haar cascade, every frame, one by one": plain.haar_one_by_one,
+        "YuNet, every frame, one by one": plain.yunet_one_by_one,
         "mien, Haar, followed": followed("haar", 5),
         "mien, YuNet, every frame, followed": followed("yunet", 1),
         "mien, YuNet, every fifth, followed": followed("yunet", 5),
     },
     "front end": {
-        "one picture at a time": frame_by_frame,
+        "one picture at a time": plain.frame_by_frame,
         "mien, a batch at a time": in_batches,
         "mien, log-mels of sound": log_mels,
     },
@@ -397,7 +317,7 @@ BLOCKS: dict[str, dict[str, Work]] = {
 }
 
 
-def measure(block: str, name: str, scene: Scene, repeats: int, answer: Any) -> None:
+def measure(block: str, name: str, scene: plain.Scene, repeats: int, answer: Any) -> None:
     """In a process of its own: best time of a few, and the highest memory."""
     torch.set_num_threads(psutil.cpu_count(logical=False) or 1)
     torch.manual_seed(0)
@@ -411,7 +331,7 @@ def measure(block: str, name: str, scene: Scene, repeats: int, answer: Any) -> N
     answer.send((count, unit, best, peak))
 
 
-def lines(scene: Scene, only: str | None, repeats: int) -> Iterator[tuple[str, Line]]:
+def lines(scene: plain.Scene, only: str | None, repeats: int) -> Iterator[tuple[str, Line]]:
     """Every measurement, block after block."""
     fresh = multiprocessing.get_context("spawn")
     for block, works in BLOCKS.items():
@@ -455,7 +375,7 @@ def main() -> None:
             weights=given.face_weights,
         )
         prepare(manifest, recipe=recipe, root=folder, quiet=True)
-        scene = Scene(clip, given.face_weights, folder)
+        scene = plain.Scene(clip, given.face_weights, folder)
         found = list(lines(scene, given.only, given.repeats))
     if given.json:
         print(json.dumps([{"block": block, **asdict(line)} for block, line in found], indent=2))

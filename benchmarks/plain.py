@@ -1,17 +1,36 @@
-"""What one would use instead: pictures changed one by one in Python, and a film to measure on."""
+"""What one would use instead of mien, and a film to measure on."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import av
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image, ImageEnhance, ImageOps
 
+from mien.data import frames, media
 from mien.parts.vision import CLIP_MEAN, CLIP_STD
+
+Pixels = NDArray[np.uint8]
+FRAMES = 16
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What is measured on."""
+
+    clip: Path
+    weights: Path | None
+    folder: Path
+
+
+Work = Callable[[Scene], tuple[Callable[[], float], str]]
+"""Sets a scene up and gives what is timed: a function that returns how much it did, and of what."""
 
 
 def changed(image: Image.Image, random: np.random.Generator) -> torch.Tensor:
@@ -51,3 +70,72 @@ def film(path: Path) -> Path:
         out.mux(video.encode())
         out.mux(tone.encode())
     return path
+
+
+def opencv_decoding(scene: Scene) -> tuple[Callable[[], float], str]:
+    """What most programs use."""
+
+    def run() -> float:
+        film, count = cv2.VideoCapture(str(scene.clip)), 0
+        while film.read()[0]:
+            count += 1
+        return count
+
+    return run, "frames"
+
+
+def haar_one_by_one(scene: Scene) -> tuple[Callable[[], float], str]:
+    """As `fer` and many others do it."""
+    folder: str = cv2.data.haarcascades  # type: ignore[attr-defined]
+    cascade = cv2.CascadeClassifier(f"{folder}haarcascade_frontalface_default.xml")
+
+    def run() -> float:
+        count = 0
+        for frame in frames.recorded(scene.clip):
+            assert frame.pixels is not None
+            grey = cv2.cvtColor(frame.pixels, cv2.COLOR_RGB2GRAY)
+            cascade.detectMultiScale(grey, 1.1, 5, minSize=(50, 50))
+            count += 1
+        return count
+
+    return run, "frames"
+
+
+def yunet_one_by_one(scene: Scene) -> tuple[Callable[[], float], str]:
+    """The full picture, frame after frame."""
+    facts = media.probe(scene.clip).video
+    assert facts is not None
+    size = (facts.width, facts.height)
+    detector = cv2.FaceDetectorYN.create(str(scene.weights), "", size, 0.7)
+
+    def run() -> float:
+        count = 0
+        for frame in frames.recorded(scene.clip):
+            assert frame.pixels is not None
+            detector.detect(cv2.cvtColor(frame.pixels, cv2.COLOR_RGB2BGR))
+            count += 1
+        return count
+
+    return run, "frames"
+
+
+def frame_by_frame(scene: Scene) -> tuple[Callable[[], float], str]:
+    """Resized by PIL, normalised, one after the other."""
+    del scene
+    clips = random_clips()
+
+    def run() -> float:
+        mean, std = (torch.tensor(v).view(3, 1, 1) for v in (CLIP_MEAN, CLIP_STD))
+        for clip in clips:
+            for pixels in clip:
+                small = Image.fromarray(pixels).resize((224, 224), Image.Resampling.BILINEAR)
+                (torch.from_numpy(np.array(small)).permute(2, 0, 1) / 255 - mean) / std
+        return float(clips.shape[0] * clips.shape[1])
+
+    return run, "frames"
+
+
+def random_clips() -> Pixels:
+    """Four clips of sixteen pictures."""
+    random = np.random.default_rng(0)
+    return random.integers(0, 256, (4, FRAMES, 224, 224, 3), dtype=np.uint8)

@@ -50,6 +50,39 @@ FaceWeights = Annotated[
 Jobs = Annotated[
     int | None, typer.Option("--jobs", "-j", min=0, help="Files at once (default: what fits).")
 ]
+Watched = Annotated[
+    list[Path], typer.Argument(help="Video, sound or picture files; folders; manifests.")
+]
+Looked = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        help="Folder for a page and timelines of each file; or one file for all timelines "
+        "(.jsonl, .json, .csv, .parquet, .srt, .vtt, .eaf, .rttm).",
+    ),
+]
+WhoseFaces = Annotated[Faces, typer.Option("--faces", help="Who is asked about.")]
+Person = Annotated[
+    str | None, typer.Option("--person", help="Ask about this one only, such as face-2.")
+]
+Window = Annotated[
+    float | None, typer.Option("--window", help="Seconds that are answered at once (default: 4).")
+]
+Hop = Annotated[
+    float | None,
+    typer.Option("--hop", help="Seconds from one window to the next (default: half a window)."),
+]
+TurnsFile = Annotated[
+    Path | None,
+    typer.Option("--turns", help="Who speaks when: RTTM, SRT, VTT (default: beside it)."),
+]
+Who = Annotated[
+    list[str] | None, typer.Option("--who", help="Whose face a speaker has: anna=face-2.")
+]
+Mouth = Annotated[
+    bool, typer.Option("--mouth", help="Let a voice join the face whose mouth moves with it.")
+]
+Again = Annotated[bool, typer.Option("--again", help="Watch also what an earlier call finished.")]
 SystemName = Annotated[str, typer.Argument(help="A system, as in [bold]mien systems[/bold].")]
 ManifestPath = Annotated[
     Path, typer.Option("--data", help="Manifest: JSONL, CSV or Parquet, one row a clip.")

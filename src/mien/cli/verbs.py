@@ -11,21 +11,31 @@ import typer
 
 from mien.cli.data import app as data_app
 from mien.cli.options import (
+    Again,
     ConfigFile,
     DetectorKind,
     DetectorName,
     Faces,
     FaceWeights,
+    Hop,
     Init,
     Jobs,
     Json,
+    Looked,
     ManifestPath,
+    Mouth,
     Out,
+    Person,
     Preset,
     Quiet,
     Seeds,
     SelfContained,
     SystemName,
+    TurnsFile,
+    Watched,
+    Who,
+    WhoseFaces,
+    Window,
     Words,
     fail,
     say,
@@ -212,47 +222,20 @@ def evaluate(
 
 @app.command(epilog=INTENDED_USE)
 def predict(
-    paths: Annotated[
-        list[Path],
-        typer.Argument(help="Video, sound or picture files; folders; manifests."),
-    ],
+    paths: Watched,
     run: Annotated[Path | None, typer.Option("--run", help="A finished run.")] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out",
-            help="Folder for a page and timelines of each file; or one file for all timelines "
-            "(.jsonl, .json, .csv, .parquet, .srt, .vtt, .eaf, .rttm).",
-        ),
-    ] = None,
-    faces: Annotated[Faces, typer.Option("--faces", help="Who is asked about.")] = Faces.all,
-    person: Annotated[
-        str | None, typer.Option("--person", help="Ask about this one only, such as face-2.")
-    ] = None,
+    out: Looked = None,
+    faces: WhoseFaces = Faces.all,
+    person: Person = None,
     detector: DetectorName = DetectorKind.auto,
     face_weights: FaceWeights = None,
-    window: Annotated[
-        float | None,
-        typer.Option("--window", help="Seconds that are answered at once (default: 4)."),
-    ] = None,
-    hop: Annotated[
-        float | None,
-        typer.Option("--hop", help="Seconds from one window to the next (default: half a window)."),
-    ] = None,
-    turns: Annotated[
-        Path | None,
-        typer.Option("--turns", help="Who speaks when: RTTM, SRT, VTT (default: beside it)."),
-    ] = None,
-    who: Annotated[
-        list[str] | None, typer.Option("--who", help="Whose face a speaker has: anna=face-2.")
-    ] = None,
-    mouth: Annotated[
-        bool, typer.Option("--mouth", help="Let a voice join the face whose mouth moves with it.")
-    ] = False,
+    window: Window = None,
+    hop: Hop = None,
+    turns: TurnsFile = None,
+    who: Who = None,
+    mouth: Mouth = False,
     jobs: Jobs = None,
-    again: Annotated[
-        bool, typer.Option("--again", help="Watch also what an earlier call finished.")
-    ] = False,
+    again: Again = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
