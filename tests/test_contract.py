@@ -47,7 +47,7 @@ class Case:
 
     @property
     def name(self) -> str:
-        return f"{self.system}-{self.corpus.__name__}"
+        return f"{self.system}-{self.preset}-{self.corpus.__name__}"
 
 
 CASES = [
@@ -72,6 +72,20 @@ CASES = [
         "tiny",
         corpora.prepared,
         overrides=("epochs=3", "batch_size=4", "save_seconds=0", "frames=4", "stride=2"),
+    ),
+    Case(
+        "claip-emo",
+        "laptop",
+        corpora.recordings,
+        overrides=(
+            *("epochs=3", "batch_size=4", "save_seconds=0", "precision=fp32", "audio_seconds=0.5"),
+            *("frames=2", "stride=2", "size=16", "model.vision.widths=[4, 8]"),
+            *(
+                "model.vision.depths=[1, 1]",
+                "model.audio.widths=[4, 8]",
+                "model.audio.depths=[1, 1]",
+            ),
+        ),
     ),
 ]
 

@@ -6,8 +6,8 @@ Shapes: B clips, T frames, L tokens, D the tower's width, F mel bins.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import Any, ClassVar
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -23,41 +23,47 @@ class Tower(nn.Module, ABC):
 
     It encodes only what is there: rows and frames that are masked cost nothing, shift no
     statistics, and come out as zeros. While training, only what :mod:`mien.parts.adapters` put in
-    behaves differently.
+    behaves differently, unless :meth:`tune` set all of it free.
 
     Args:
         source: where the weights come from.
-        pretrained: the module of transformers.
+        pretrained: the module that has them, with its configuration as ``config``.
     """
 
     kind: ClassVar[str]
-    marker: ClassVar[str]  # attribute that holds transformers' module, and its table in keys
-    prefix: ClassVar[str]  # of the tower's weights in a checkpoint of the whole model
-    others: ClassVar[tuple[str, ...]]  # what else such a checkpoint holds
-    section: ClassVar[str]  # of the whole model's configuration
+    marker: ClassVar[str]  # attribute that holds the module, and its table in keys
+    prefix: ClassVar[str] = ""  # of the tower's weights in a checkpoint of the whole model
+    others: ClassVar[tuple[str, ...]] = ()  # what else such a checkpoint holds
+    section: ClassVar[str] = ""  # of the whole model's configuration
 
     def __init__(self, source: TowerSource, pretrained: Any) -> None:
         super().__init__()
         self.source = source
         self.config = pretrained.config
         self.sha256: str | None = None
+        self.tuned = False
         # Some versions of transformers keep the encoder one level deeper.
-        setattr(self, self.marker, getattr(pretrained, self.prefix.rstrip("."), pretrained))
+        inner = self.prefix.rstrip(".")
+        setattr(self, self.marker, getattr(pretrained, inner, pretrained) if inner else pretrained)
         self.requires_grad_(False)
         self.eval()
 
     @property
     def base(self) -> Any:
-        """The module of transformers."""
+        """The module that has the weights."""
         return getattr(self, self.marker)
 
-    @property
-    def dim(self) -> int:
-        """Width D of the tokens."""
-        return int(self.config.hidden_size)
+    def tune(self) -> Self:
+        """Train all of it, norms and dropout included: then it is the run's, and not frozen."""
+        self.tuned = True
+        self.requires_grad_(True)
+        return self
 
     def train(self, mode: bool = True) -> Tower:
-        """Only what was added to the tower follows; its own dropout and norms stay as they are."""
+        """Of a frozen tower only what was added follows; its dropout and norms stay as they are."""
+        if self.tuned:
+            super().train(mode)
+            return self
         super().train(False)
         self.training = mode
         for part in adapters.training_parts(self):
@@ -66,8 +72,28 @@ class Tower(nn.Module, ABC):
 
     @classmethod
     @abstractmethod
-    def classes(cls) -> tuple[Any, Any]:
-        """Configuration and model class of transformers."""
+    def blank(cls, values: Mapping[str, Any]) -> Any:
+        """The bare module with random weights, from configuration values."""
+
+    @classmethod
+    @abstractmethod
+    def filled(cls, blank: Any, state: dict[str, Tensor]) -> Any:
+        """A module like ``blank`` with these weights, whose names and shapes were compared."""
+
+    @classmethod
+    @abstractmethod
+    def model_type(cls) -> str:
+        """What a configuration file calls this kind of model."""
+
+    def described(self) -> dict[str, Any]:
+        """The configuration, as its file holds it."""
+        values: dict[str, Any] = self.config.to_dict()
+        return values
+
+    @property
+    @abstractmethod
+    def dim(self) -> int:
+        """Width D of the tokens."""
 
     @abstractmethod
     def layer(self, name: str) -> int:
@@ -79,7 +105,57 @@ class Tower(nn.Module, ABC):
         """Number of blocks."""
 
 
-class ClipVision(Tower):
+class OfTransformers(Tower):
+    """A tower whose module is one of transformers'."""
+
+    @classmethod
+    @abstractmethod
+    def classes(cls) -> tuple[Any, Any]:
+        """Configuration and model class of transformers."""
+
+    @classmethod
+    def blank(cls, values: Mapping[str, Any]) -> Any:
+        """The bare module with random weights, from configuration values."""
+        from huggingface_hub.errors import StrictDataclassError
+
+        config_class, model_class = cls.classes()
+        try:
+            return model_class(config_class.from_dict(dict(values)))
+        except StrictDataclassError as error:
+            raise ValueError(str(error)) from error
+
+    @classmethod
+    def filled(cls, blank: Any, state: dict[str, Tensor]) -> Any:
+        """A module with these weights; what follows from the configuration is filled in."""
+        from transformers.utils import logging
+
+        bars: Any = logging
+        shown = bars.is_progress_bar_enabled()
+        bars.disable_progress_bar()
+        try:
+            return type(blank).from_pretrained(
+                None, config=blank.config, state_dict=state, dtype=torch.float32
+            )
+        finally:
+            if shown:
+                bars.enable_progress_bar()
+
+    @classmethod
+    def model_type(cls) -> str:
+        """What a configuration file calls this kind of model."""
+        return str(cls.classes()[0].model_type)
+
+    def described(self) -> dict[str, Any]:
+        """The configuration, as its file holds it."""
+        return super().described() | {"architectures": [self.classes()[1].__name__]}
+
+    @property
+    def dim(self) -> int:
+        """Width D of the tokens."""
+        return int(self.config.hidden_size)
+
+
+class ClipVision(OfTransformers):
     """CLIP's image tower over every frame of a video; a token is a frame's class token, normed."""
 
     kind, marker, prefix, section = "clip-vision", "clip", "vision_model.", "vision_config"
@@ -97,9 +173,9 @@ class ClipVision(Tower):
         batch, _, frames = video.shape[:3]
         pixels = video.transpose(1, 2).flatten(0, 1)  # (B*T, 3, H, W): all frames in one call
         there = None if mask is None else mask.flatten()
-        tokens = _where_there(self._encode, pixels, there, (self.dim,))
+        tokens = where_there(self._encode, pixels, there, (self.dim,))
         tokens = tokens.view(batch, frames, self.dim)
-        return tokens, _all_there(tokens) if mask is None else mask
+        return tokens, all_there(tokens) if mask is None else mask
 
     def _encode(self, pixels: Tensor) -> Tensor:
         if not (self.checkpointing and torch.is_grad_enabled()):
@@ -134,7 +210,7 @@ class ClipVision(Tower):
         return int(self.config.num_hidden_layers)
 
 
-class ClapAudio(Tower):
+class ClapAudio(OfTransformers):
     """CLAP's audio tower (HTSAT) over one log-mel image a clip; 64 tokens of up to ten seconds.
 
     One channel is the whole clip. Four are CLAP's fusion input: the whole clip, shrunk, and three
@@ -153,8 +229,8 @@ class ClapAudio(Tower):
                 f"{self.source} reads one channel, not {audio.shape[1]}", fix="model.long=crop"
             )
         there = None if mask is None else mask.flatten(1).any(1)
-        tokens = _where_there(self._encode, audio, there, (self.length, self.dim))  # (B, L, D)
-        seen = _all_there(tokens)
+        tokens = where_there(self._encode, audio, there, (self.length, self.dim))  # (B, L, D)
+        seen = all_there(tokens)
         return tokens, seen if there is None else seen & there[:, None]
 
     def _encode(self, audio: Tensor) -> Tensor:
@@ -226,10 +302,7 @@ class ClapAudio(Tower):
         self.train(self.training)  # new modules start in training
 
 
-KINDS: dict[str, type[Tower]] = {cls.kind: cls for cls in (ClipVision, ClapAudio)}
-
-
-def _where_there(
+def where_there(
     encode: Callable[[Tensor], Tensor], x: Tensor, there: Tensor | None, shape: tuple[int, ...]
 ) -> Tensor:
     """``encode`` over the rows of x (N, ...) that are there; (N, *shape), zeros for the others."""
@@ -242,5 +315,6 @@ def _where_there(
     return some.new_zeros(x.shape[0], *shape).index_copy(0, index, some)
 
 
-def _all_there(tokens: Tensor) -> Tensor:
+def all_there(tokens: Tensor) -> Tensor:
+    """A mask (B, L) that says so of tokens (B, L, D)."""
     return torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)

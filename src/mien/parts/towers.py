@@ -24,8 +24,9 @@ from torch import Tensor, nn
 from mien.errors import ConfigError, TowerError, did_you_mean
 from mien.parts import hub, keys
 from mien.parts.adapters import is_adapter
-from mien.parts.encoders import KINDS, ClapAudio, ClipVision, Tower
+from mien.parts.encoders import ClapAudio, ClipVision, Tower
 from mien.parts.hub import TowerSource
+from mien.parts.small import FaceTower, VoiceTower
 
 __all__ = [
     "KINDS",
@@ -33,9 +34,12 @@ __all__ = [
     "SMALL",
     "ClapAudio",
     "ClipVision",
+    "FaceTower",
     "Known",
     "Tower",
     "TowerSource",
+    "VoiceTower",
+    "audio",
     "blueprint",
     "clap_audio",
     "clip_vision",
@@ -46,7 +50,12 @@ __all__ = [
     "save_tower",
     "store",
     "using",
+    "vision",
 ]
+
+KINDS: dict[str, type[Tower]] = {
+    cls.kind: cls for cls in (ClipVision, ClapAudio, FaceTower, VoiceTower)
+}
 
 _SHELVES = "towers"  # folder of a run
 
@@ -128,6 +137,26 @@ def clap_audio(name: str | Mapping[str, Any], revision: str | None = None) -> Cl
     return cast("ClapAudio", open_tower(TowerSource(ClapAudio.kind, name, revision)))
 
 
+def vision(name: str | Mapping[str, Any], revision: str | None = None) -> Tower:
+    """An image tower: CLIP's, unless the values or the folder's configuration say another."""
+    return open_tower(TowerSource(_said(name) or ClipVision.kind, name, revision))
+
+
+def audio(name: str | Mapping[str, Any], revision: str | None = None) -> Tower:
+    """A sound tower: CLAP's, unless the values or the folder's configuration say another."""
+    return open_tower(TowerSource(_said(name) or ClapAudio.kind, name, revision))
+
+
+def _said(name: str | Mapping[str, Any]) -> str | None:
+    """The kind that a configuration says, where it is one of mien's own."""
+    values = name
+    if isinstance(values, str):
+        folder = Path(values).expanduser()
+        values = hub.read_config(folder) if (folder / hub.CONFIG).is_file() else {}
+    said = values.get("model_type")
+    return said if said in KINDS else None
+
+
 def load_tower(kind: str, folder: Path) -> Tower:
     """A tower from a local folder of transformers' files, or of :func:`save_tower`."""
     return open_tower(TowerSource(kind, str(folder)))
@@ -173,18 +202,15 @@ def _checked(tower: Tower, sha256: str | None, source: TowerSource) -> Tower:
 
 
 def _blank(kind: type[Tower], values: Mapping[str, Any]) -> Any:
-    """A module of transformers with random weights, from configuration values."""
-    from huggingface_hub.errors import StrictDataclassError
-
-    config_class, model_class = kind.classes()
+    """A module with random weights, from configuration values."""
     try:
-        return model_class(config_class.from_dict(dict(values)))
-    except (TypeError, ValueError, KeyError, StrictDataclassError) as error:
+        return kind.blank(values)
+    except (TypeError, ValueError, KeyError) as error:
         raise ConfigError(f"these values make no {kind.kind} tower: {error}") from error
 
 
 def _pretrained(kind: type[Tower], folder: Path) -> Any:
-    """A module of transformers with the weights of a folder, every name and shape checked."""
+    """A module with the weights of a folder, every name and shape checked."""
     values = _own_section(kind, folder)
     given = {
         name.removeprefix(kind.prefix): tensor
@@ -196,13 +222,13 @@ def _pretrained(kind: type[Tower], folder: Path) -> Any:
         blank = _blank(kind, values)
     named = {name.removeprefix(kind.prefix): name for name in blank.state_dict()}
     fitting = _fitting(given, {bare: blank.state_dict()[named[bare]] for bare in named}, folder)
-    return _assembled(blank, {named[bare]: tensor for bare, tensor in fitting.items()})
+    return kind.filled(blank, {named[bare]: tensor for bare, tensor in fitting.items()})
 
 
 def _own_section(kind: type[Tower], folder: Path) -> dict[str, Any]:
     """The tower's part of a configuration, which may be that of the whole model."""
     values = hub.read_config(folder)
-    if values.get("model_type") == kind.classes()[0].model_type:
+    if values.get("model_type") == kind.model_type():
         return values
     if kind.section not in values:
         raise TowerError(
@@ -239,22 +265,6 @@ def _fitting(
 _COMPUTED = ("position_ids", "relative_position_index", "num_batches_tracked")
 
 
-def _assembled(blank: Any, state: dict[str, Tensor]) -> Any:
-    """A module with these weights; transformers fills in what follows from the configuration."""
-    from transformers.utils import logging
-
-    bars: Any = logging
-    shown = bars.is_progress_bar_enabled()
-    bars.disable_progress_bar()
-    try:
-        return type(blank).from_pretrained(
-            None, config=blank.config, state_dict=state, dtype=torch.float32
-        )
-    finally:
-        if shown:
-            bars.enable_progress_bar()
-
-
 # -- what a run keeps ------------------------------------------------------------------------------
 
 
@@ -270,20 +280,22 @@ def save_tower(tower: Tower, folder: Path) -> None:
         for name, tensor in tower.base.state_dict().items()
         if not is_adapter(name)
     }
-    own = type(tower).classes()[1].__name__
-    config = tower.config.to_dict() | {"architectures": [own]}
-    hub.write(folder, config, state)
+    hub.write(folder, tower.described(), state)
 
 
 def store(module: nn.Module, folder: Path, *, self_contained: bool = False) -> dict[str, Any]:
     """Keep what is needed to open a module's towers again; gives JSON records by dotted path.
 
     A tower under 50 MB, or one without a revision on the hub, is written below ``folder / towers``;
-    a larger one is recorded by name, revision and fingerprint. ``self_contained`` writes all.
+    a larger one is recorded by name, revision and fingerprint. ``self_contained`` writes all. Of
+    one that was trained as a whole only the architecture is recorded: a run keeps its weights.
     """
     records: dict[str, Any] = {}
     for path, tower in of(module).items():
         source = tower.source
+        if tower.tuned:  # its weights are the run's own, beside those of the heads
+            records[path] = _tuned_record(tower)
+            continue
         size = sum(p.numel() * p.element_size() for p in tower.base.parameters())
         stored = self_contained or source.revision is None or size < SMALL
         if stored:
@@ -297,6 +309,18 @@ def store(module: nn.Module, folder: Path, *, self_contained: bool = False) -> d
             "licence": _licence(tower),
         }
     return records
+
+
+def _tuned_record(tower: Tower) -> dict[str, Any]:
+    return {
+        "kind": tower.source.kind,
+        "name": tower.source.name
+        if isinstance(tower.source.name, str)
+        else dict(tower.source.name),
+        "tuned": True,
+        "architecture": tower.described(),
+        "licence": _licence(tower),
+    }
 
 
 def _licence(tower: Tower) -> str:
@@ -338,6 +362,13 @@ class _Shelf:
                 fix="load it with its own config.yaml",
             )
         record = self.left.pop(path := paths[0])
+        if record.get("tuned") is True:  # the run's own weights are to be filled in
+            kind, values = KINDS[source.kind], record.get("architecture")
+            if not isinstance(values, dict):
+                raise TowerError(
+                    f"the run does not say how {path} is built", where=str(self.folder)
+                )
+            return kind(source, _blank(kind, values)).tune()
         source = replace(source, revision=record.get("revision"))
         if not isinstance(record.get("sha256"), str):
             raise TowerError(f"the run has no fingerprint of {path}", where=str(self.folder))

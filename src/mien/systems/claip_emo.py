@@ -15,7 +15,7 @@ Shapes: B clips, T frames a view, V views of an evaluated clip, D width of a tow
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -60,6 +60,9 @@ class Config(Settings):
         ("output.dense", "intermediate.dense", "patch_embed.proj"),
         description="add query, key and value to adapt what the official code leaves out",
     )
+    tune: Literal["adapters", "all"] = Field(
+        "adapters", description="what of a tower learns: low-rank updates, or all of its weights"
+    )
     alpha: float = Field(32.0, gt=0, description="LoRA scale is alpha / rank")
     dropout: float = Field(0.1, ge=0, lt=1, description="on the input of LoRA, or after features")
 
@@ -69,14 +72,19 @@ class Config(Settings):
     views: int = Field(2, ge=1, description="windows of an evaluated clip, answers averaged")
     fit: Literal["stretch", "crop"] = Field("stretch", description="frames that are not square")
     normalisation: Literal["clip", "imagenet"] = Field(
-        "clip", description="colour statistics; the official code feeds CLIP with ImageNet's"
+        "clip",
+        description="colour statistics; the official code feeds CLIP with ImageNet's; "
+        "mien's own small tower has no use for any",
     )
     augment: bool = Field(True, description="random changes of training frames")
 
     audio_source_rate: int = Field(16000, ge=1, description="samples a second of the waveforms")
-    audio_front: Literal["clap_native", "official_fbank"] = Field(
-        "clap_native", description="CLAP's own log-mels, or the official Kaldi filter banks"
+    audio_front: Literal["clap_native", "official_fbank", "fbank"] = Field(
+        "clap_native",
+        description="CLAP's own log-mels, the official Kaldi filter banks of 10 s at 48 kHz, or "
+        "Kaldi filter banks of audio_seconds at the recording's rate",
     )
+    audio_seconds: float = Field(4.0, gt=0, le=60, description="length of what fbank reads")
     long: Literal["crop", "fusion"] = Field(
         "crop", description="sound over 10 s: a part of it, or CLAP's fusion of the whole"
     )
@@ -119,11 +127,7 @@ class MediaFrontEnd(FrontEnd):
             std=CLIP_STD if clip else IMAGENET_STD,
             augment=Augment() if config.augment else None,
         )
-        self.audio = (
-            ClapNative(source_rate=config.audio_source_rate, long=config.long)
-            if config.audio_front == "clap_native"
-            else OfficialFbank(source_rate=config.audio_source_rate)
-        )
+        self.audio = _spectra(config)
 
     def choose(self, mask: Mapping[str, Tensor], *, training: bool) -> Tensors:
         """The frames of a view or more; of sound everything."""
@@ -149,6 +153,17 @@ class MediaFrontEnd(FrontEnd):
             made["audio"] = self.audio(made["audio"], seen["audio"])
             seen["audio"] = seen["audio"].any(1, keepdim=True)
         return made, seen
+
+
+def _spectra(config: Config) -> nn.Module:
+    rate = config.audio_source_rate
+    if config.audio_front == "clap_native":
+        return ClapNative(source_rate=rate, long=config.long)
+    if config.audio_front == "official_fbank":
+        return OfficialFbank(source_rate=rate)
+    seconds = config.audio_seconds
+    frames = math.ceil(100 * seconds)  # one every 10 ms
+    return OfficialFbank(rate=rate, source_rate=rate, seconds=seconds, frames=frames, pad="silence")
 
 
 # -- network ---------------------------------------------------------------------------------------
@@ -215,7 +230,7 @@ class Network(nn.Module):
         tokens, mask = encoder(x, seen)
         batch, length, dim = tokens.shape
         views = 1
-        if isinstance(encoder, towers.ClipVision) and length % self.frames == 0:
+        if name == "video" and isinstance(encoder, towers.Tower) and length % self.frames == 0:
             views = length // self.frames
         tokens = tokens.reshape(batch * views, -1, dim)
         vectors: Tensor = self.temporal[name](tokens, mask.reshape(batch * views, -1))
@@ -312,20 +327,30 @@ def build(config: Config, specs: Specs) -> Model:
 
 
 def _vision_tower(config: Config) -> towers.Tower:
-    tower = towers.clip_vision(config.vision, config.vision_revision)
-    tower.checkpointing = config.checkpointing
-    adapters.lora(tower, config.vision_targets, config.vision_rank, config.alpha, config.dropout)
-    return tower
+    tower = towers.vision(config.vision, config.vision_revision)
+    if isinstance(tower, towers.ClipVision):
+        tower.checkpointing = config.checkpointing
+    return _learning(tower, config, config.vision_targets, config.vision_rank)
 
 
 def _audio_tower(config: Config) -> towers.Tower:
-    tower = towers.clap_audio(config.audio, config.audio_revision)
-    tower.regularise(
-        drop_path=config.drop_path,
-        adapt=config.audio_bn == "adapt",
-        augment=spec_augment if config.spec_augment else None,
-    )
-    adapters.lora(tower, config.audio_targets, config.audio_rank, config.alpha, config.dropout)
+    tower = towers.audio(config.audio, config.audio_revision)
+    if isinstance(tower, towers.ClapAudio | towers.VoiceTower):
+        tower.regularise(
+            drop_path=config.drop_path,
+            adapt=config.audio_bn == "adapt",
+            augment=spec_augment if config.spec_augment else None,
+        )
+    return _learning(tower, config, config.audio_targets, config.audio_rank)
+
+
+def _learning(
+    tower: towers.Tower, config: Config, targets: Sequence[str], rank: int
+) -> towers.Tower:
+    """A tower of which adapters learn, or everything."""
+    if config.tune == "all":
+        return tower.tune()
+    adapters.lora(tower, targets, rank, config.alpha, config.dropout)
     return tower
 
 
