@@ -110,7 +110,7 @@ def pasted(
     patch = cv2.resize(
         square, (side, side), interpolation=cv2.INTER_AREA if small else cv2.INTER_CUBIC
     )
-    patch = cv2.copyMakeBorder(patch, *[margin] * 4, cv2.BORDER_REPLICATE).astype(np.float32)
+    patch = _bordered(patch, margin).astype(np.float32)
     across = np.abs((np.arange(len(patch)) + 0.5 - len(patch) / 2) / (side / 2))
     away = (across**4 + across[:, None] ** 4) ** 0.25  # 1 at the middle of an edge
     inside = np.maximum(across, across[:, None]) < 1
@@ -119,12 +119,17 @@ def pasted(
     cover = np.where(inside, 1, np.clip((1.5 - away) / 0.4, 0, 1))
     frame = background(squares, random)
     top, left = (int(random.integers(0, n - side + 1)) for n in FRAME)
-    framed = cv2.copyMakeBorder(frame, *[margin] * 4, cv2.BORDER_REPLICATE)
+    framed = _bordered(frame, margin)
     part = framed[top : top + len(patch), left : left + len(patch)]
     part += cover * (patch - part)
     frame = framed[margin : margin + FRAME[0], margin : margin + FRAME[1]]
     pixels = np.repeat(frame.round().clip(0, 255).astype(np.uint8)[..., None], 3, axis=2)
     return pixels, np.asarray([[side, 0, left], [0, side, top]], np.float64)
+
+
+def _bordered(picture: NDArray[Any], margin: int) -> NDArray[Any]:
+    wide = cv2.copyMakeBorder(picture, margin, margin, margin, margin, cv2.BORDER_REPLICATE)
+    return np.asarray(wide)
 
 
 # -- the way to the crop ---------------------------------------------------------------------------
@@ -254,7 +259,7 @@ def main(say: Callable[[str], None] = print) -> None:
         if given.out is not None:
             given.out.mkdir(parents=True, exist_ok=True)
             file = given.out / f"{name.replace(', smallest ', '_')}_{side}.npz"
-            np.savez_compressed(file, **tally.arrays(squares, labels))
+            np.savez_compressed(file, allow_pickle=False, **tally.arrays(squares, labels))
     for name, found in every.items():
         say(f"{name:<20}  all {'':7} {'':6}  {summary(found)}")
 

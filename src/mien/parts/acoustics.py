@@ -40,8 +40,8 @@ def impulse_responses(seconds: Tensor, direct: Tensor, rate: int, longest: float
     time = torch.arange(length, device=seconds.device) / rate
     fall = torch.exp(-math.log(1000) * time / seconds[:, None])
     noise = torch.randn(count, length, device=seconds.device)
-    near = noise.roll(1, 1)
-    answer = ((noise + near) * fall + (noise - near) * fall.square()) / 2
+    low = noise / 2 + (noise.roll(1, 1) + noise.roll(-1, 1)) / 4  # 6 dB less at half the band
+    answer = low * fall + (noise - low) * fall.square()
     answer *= time >= _FIRST
     luck = torch.rand(2, count, _REFLECTIONS).to(seconds)
     delay = (_FIRST + (_LAST - _FIRST) * luck[0]) * rate
@@ -52,14 +52,15 @@ def impulse_responses(seconds: Tensor, direct: Tensor, rate: int, longest: float
     answer /= answer.norm(dim=1, keepdim=True).clamp(min=1e-9)
     answer *= 10 ** (-direct[:, None] / 20)
     answer[:, 0] = 1
-    return answer / answer.norm(dim=1, keepdim=True)
+    return answer.div_(answer.norm(dim=1, keepdim=True))
 
 
 def convolved(wave: Tensor, answer: Tensor) -> Tensor:
     """``wave`` (n, L) through ``answer`` (n, K), cut to (n, L)."""
     size = quick(wave.shape[1] + answer.shape[1] - 1)
     spectrum = torch.fft.rfft(wave, size).mul_(torch.fft.rfft(answer, size))
-    return torch.fft.irfft(spectrum, size)[:, : wave.shape[1]]
+    heard: Tensor = torch.fft.irfft(spectrum, size)[:, : wave.shape[1]]
+    return heard
 
 
 def band_limited(wave: Tensor, low: Tensor, high: Tensor, rate: int, order: int = 8) -> Tensor:
@@ -77,7 +78,8 @@ def band_limited(wave: Tensor, low: Tensor, high: Tensor, rate: int, order: int 
     power = 1 + (hertz / high[:, None]) ** (2 * order)
     power += (low[:, None] / hertz.clamp(min=1e-3)).clamp(max=1e2) ** (2 * order)
     spectrum = torch.fft.rfft(wave, size).mul_(power.rsqrt_())
-    return torch.fft.irfft(spectrum, size)[:, : wave.shape[1]]
+    heard: Tensor = torch.fft.irfft(spectrum, size)[:, : wave.shape[1]]
+    return heard
 
 
 def coloured(slope: Tensor, length: int, rate: int, lowest: float = 20.0) -> Tensor:
@@ -93,7 +95,7 @@ def coloured(slope: Tensor, length: int, rate: int, lowest: float = 20.0) -> Ten
     hertz = torch.arange(bins, device=slope.device) * (rate / PERIOD)
     loud = torch.where(hertz < lowest, 0.0, hertz.clamp(min=lowest) ** (-slope[:, None] / 2))
     real = torch.randn(len(slope), bins, 2, device=slope.device).mul_(loud[..., None])
-    noise = torch.fft.irfft(torch.view_as_complex(real), PERIOD)
+    noise: Tensor = torch.fft.irfft(torch.view_as_complex(real), PERIOD)
     return noise.repeat(1, -(-length // PERIOD))[:, :length]
 
 
@@ -112,5 +114,5 @@ def hum(count: int, length: int, rate: int, device: torch.device) -> Tensor:
 
 def quick(length: int) -> int:
     """The next length whose Fourier transform is quick: a multiple of a large power of two."""
-    step = max(2, 2 ** (max(length, 1).bit_length() - 4))
+    step = max(2, 1 << max(0, length.bit_length() - 4))
     return -(-length // step) * step

@@ -48,7 +48,7 @@ def adaptive(wave: Tensor, coarseness: Tensor) -> Tensor:
             about 1 for four bits.
     """
     length = wave.shape[1]
-    moved = F.pad(wave, (1, -length % _PACE)).diff(dim=1).abs()
+    moved = F.pad(wave, (1, _PACE - length % _PACE)).diff(dim=1).abs()
     near = F.avg_pool1d(F.pad(moved[:, None], (_PACE, 2 * _PACE)), 4 * _PACE, _PACE)[:, 0]
     step = (near * coarseness[:, None]).clamp(min=1e-5).repeat_interleave(_PACE, 1)[:, :length]
     return (wave / step).round_().mul_(step)
@@ -121,7 +121,7 @@ def _cosines(values: Tensor) -> Tensor:
     """
     half = values.shape[-1] // 2
     place = torch.arange(half, device=values.device, dtype=values.dtype)
-    angle = -math.pi / (2 * half) * (place + 0.25)
+    angle = -math.pi / (2 * half) * (place + 0.125)
     turn = torch.polar(torch.ones_like(angle), angle)
     paired = torch.complex(values[..., ::2].contiguous(), values.flip(-1)[..., ::2].contiguous())
     turned = torch.fft.fft(paired * turn) * (turn / math.sqrt(half))

@@ -244,9 +244,8 @@ class FaceWear(nn.Module):
         seen = picture[rows]
         self._smear(seen, falls["motion"].nonzero()[:, 0])
         sigma = torch.where(falls["blur"], _uniform(count, self.sigma) * min(shape), 0.0)
-        low, high = (math.log(side) for side in self.side)
-        side = _uniform(count, (low, high)).exp().clamp(max=min(shape)) / min(shape)
-        side = torch.where(falls["shrink"], side, 1.0)
+        fewest, most = (math.log(min(1.0, side / min(shape))) for side in self.side)
+        side = torch.where(falls["shrink"], _uniform(count, (fewest, most)).exp(), 1.0)
         coarse = 8 if picture.shape[2] == 1 else 16
         for axis, length in ((1, shape[0]), (0, shape[1])):  # of x and y, the picture's last two
             canvas = -(-(length + 7) // coarse) * coarse
