@@ -1,0 +1,268 @@
+"""Faces of one corpus in frames of another kind: what the way to the crop costs.
+
+FER2013 has tight squares of 48 x 48 grey pixels; mien predicts from frames, in which it looks for
+faces and cuts them by its own recipe. Here the squares are pasted into frames at several sizes and
+go that way. What is printed: how many each detector misses, and where the square lands in the crop,
+which says how the squares have to be cut for a net that will see crops. What is written: the crops
+and where they are from, to be scored beside the squares themselves.
+
+    python benchmarks/pasted_faces.py fer2013_validation.parquet --face-weights yunet.onnx \
+        --out pasted
+
+Around a square its edge is continued, ever smoother, and fades into a background: a detector looks
+for heads, and these squares have the face alone. Backgrounds are slopes of light, textures of noise
+over several octaves, and other squares as large as the frame and out of focus.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from mien.data.crops import CropRecipe
+from mien.data.faces import Detector, Face, open_detector
+
+Grey = NDArray[np.uint8]  # (H, W)
+Pixels = NDArray[np.uint8]  # (H, W, 3)
+Matrix = NDArray[np.float64]  # (2, 3)
+
+FRAME = (480, 640)
+SIDES = (40, 60, 90, 140, 220)
+"""Sides of the pasted squares, in pixels."""
+
+_MARGIN = 0.5  # surroundings on each side, in sides of the square
+
+
+@dataclass(frozen=True)
+class Landing:
+    """Where a square came to lie in the crop of its face.
+
+    Args:
+        matrix: from the square, 0..1 along each side, to the crop, 0..1 along each side.
+        crop: the picture, (size, size, 3).
+    """
+
+    matrix: Matrix
+    crop: Pixels
+
+    @property
+    def numbers(self) -> tuple[float, float, float, float]:
+        """Side in sides of the crop, middle across and down, turn in degrees."""
+        turn = complex(self.matrix[0, 0], self.matrix[1, 0])
+        middle = self.matrix[:, :2] @ [0.5, 0.5] + self.matrix[:, 2]
+        angle = math.degrees(math.atan2(turn.imag, turn.real))
+        return abs(turn), float(middle[0]), float(middle[1]), angle
+
+
+def read(path: Path, count: int | None = None) -> tuple[Grey, list[str]]:
+    """Squares (N, 48, 48) and their labels."""
+    table = pq.read_table(path, columns=["jpg", "label"]).slice(0, count)
+    squares = [
+        cv2.imdecode(np.frombuffer(content.as_py(), np.uint8), cv2.IMREAD_GRAYSCALE)
+        for content in table["jpg"]
+    ]
+    return np.asarray(squares, np.uint8), table["label"].to_pylist()
+
+
+# -- frames ----------------------------------------------------------------------------------------
+
+
+def background(squares: Grey, random: np.random.Generator) -> NDArray[np.float32]:
+    """A frame without a face, (480, 640)."""
+    height, width = FRAME
+    kind = random.integers(3)
+    if kind == 0:
+        way, (low, high) = random.uniform(0, 2 * math.pi), random.uniform(20, 235, 2)
+        down, across = np.mgrid[:height, :width]
+        slope = np.cos(way) * across / width + np.sin(way) * down / height
+        slope = (slope - slope.min()) / np.ptp(slope)
+        return np.asarray(low + (high - low) * slope + random.normal(0, 4, FRAME), np.float32)
+    if kind == 1:
+        frame = np.full(FRAME, random.uniform(80, 170), np.float32)
+        strength = random.uniform(20, 50)
+        for cells in (3, 8, 24, 80):
+            noise = random.normal(0, strength / math.sqrt(cells), (cells, cells))
+            frame += cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
+        return frame
+    large = cv2.resize(squares[random.integers(len(squares))], (width, height)).astype(np.float32)
+    return np.asarray(cv2.GaussianBlur(large, (0, 0), 25), np.float32)
+
+
+def pasted(
+    square: Grey, side: int, squares: Grey, random: np.random.Generator
+) -> tuple[Pixels, Matrix]:
+    """A frame with a square at a random place.
+
+    Returns:
+        The frame, and the matrix from the square, 0..1 along each side, to pixels of the frame.
+    """
+    margin = round(_MARGIN * side)
+    small = side < len(square)
+    patch = cv2.resize(
+        square, (side, side), interpolation=cv2.INTER_AREA if small else cv2.INTER_CUBIC
+    )
+    patch = _bordered(patch, margin).astype(np.float32)
+    across = np.abs((np.arange(len(patch)) + 0.5 - len(patch) / 2) / (side / 2))
+    away = (across**4 + across[:, None] ** 4) ** 0.25  # 1 at the middle of an edge
+    inside = np.maximum(across, across[:, None]) < 1
+    smooth = np.where(inside, 0, np.clip((away - 1) / 0.15, 0, 1))
+    patch += smooth * (cv2.GaussianBlur(patch, (0, 0), 0.06 * side) - patch)
+    cover = np.where(inside, 1, np.clip((1.5 - away) / 0.4, 0, 1))
+    frame = background(squares, random)
+    top, left = (int(random.integers(0, n - side + 1)) for n in FRAME)
+    framed = _bordered(frame, margin)
+    part = framed[top : top + len(patch), left : left + len(patch)]
+    part += cover * (patch - part)
+    frame = framed[margin : margin + FRAME[0], margin : margin + FRAME[1]]
+    pixels = np.repeat(frame.round().clip(0, 255).astype(np.uint8)[..., None], 3, axis=2)
+    return pixels, np.asarray([[side, 0, left], [0, side, top]], np.float64)
+
+
+def _bordered(picture: NDArray[Any], margin: int) -> NDArray[Any]:
+    wide = cv2.copyMakeBorder(picture, margin, margin, margin, margin, cv2.BORDER_REPLICATE)
+    return np.asarray(wide)
+
+
+# -- the way to the crop ---------------------------------------------------------------------------
+
+
+def landing(
+    frame: Pixels, place: Matrix, faces: Sequence[Face], recipe: CropRecipe
+) -> Landing | None:
+    """The crop of the face that was pasted, or None where no face is the pasted one.
+
+    It is one whose crop has the middle of the square within its middle half, and in which the
+    square's side is 0.4 to 2.5 of the crop's.
+    """
+    for face in faces:
+        matrix = recipe.matrix(face) / recipe.size
+        whole = matrix[:, :2] @ place
+        whole[:, 2] += matrix[:, 2]
+        found = Landing(whole, np.empty(0, np.uint8))
+        scale, *middle, _ = found.numbers
+        if 0.4 < scale < 2.5 and all(0.25 < x < 0.75 for x in middle):
+            return Landing(whole, recipe.crop(frame, face))
+    return None
+
+
+@dataclass
+class Tally:
+    """What one detector made of the squares of one size."""
+
+    landings: dict[int, Landing]
+    asked: int = 0
+    misled: int = 0  # frames whose largest face is another
+
+    @property
+    def missed(self) -> float:
+        """Share of the squares that were not found."""
+        return 1 - len(self.landings) / self.asked
+
+    def arrays(self, squares: Grey, labels: list[str]) -> dict[str, NDArray[Any]]:
+        """Crops of what was found, with the place of each in the corpus."""
+        at = np.asarray(list(self.landings), np.int64)
+        found = self.landings.values()
+        return {
+            "at": at,
+            "crops": np.asarray([one.crop for one in found], np.uint8),
+            "matrices": np.asarray([one.matrix for one in found], np.float64),
+            "labels": np.asarray(labels)[at],
+            "asked": np.arange(self.asked),
+            "squares": squares[: self.asked],
+        }
+
+
+def sent(
+    squares: Grey, side: int, detectors: dict[str, Detector], recipe: CropRecipe, seed: int = 0
+) -> dict[str, Tally]:
+    """Every square in a frame of its own, which all detectors see."""
+    random = np.random.default_rng((seed, side))
+    tallies = {name: Tally({}) for name in detectors}
+    for index, square in enumerate(squares):
+        frame, place = pasted(square, side, squares, random)
+        for name, detector in detectors.items():
+            tally, faces = tallies[name], detector.detect([frame])[0]
+            tally.asked += 1
+            found = landing(frame, place, faces, recipe)
+            if found is not None:
+                tally.landings[index] = found
+            if faces and landing(frame, place, faces[:1], recipe) is None:
+                tally.misled += 1
+    return tallies
+
+
+def summary(landings: Sequence[Landing]) -> str:
+    """Mean and standard deviation of where squares landed."""
+    values = np.asarray([one.numbers for one in landings]).reshape(-1, 4)
+    if not len(values):
+        return "-"
+    mean, spread = values.mean(0), values.std(0)
+    text = [f"{m:6.3f} ± {s:5.3f}" for m, s in zip(mean[:3], spread[:3], strict=True)]
+    deep = np.log(values[:, 0])
+    return (
+        "  ".join(text) + f"  {mean[3]:5.1f} ± {spread[3]:4.1f}"
+        f"  {math.exp(deep.mean()):6.3f} x÷ {math.exp(deep.std()):5.3f}"
+    )
+
+
+def _detectors(weights: Path | None) -> dict[str, Detector]:
+    found = {"haar": open_detector("haar"), "haar, smallest 20": open_detector("haar", smallest=20)}
+    if weights is not None:
+        found |= {
+            "yunet": open_detector("yunet", weights),
+            "yunet, smallest 20": open_detector("yunet", weights, smallest=20),
+        }
+    return found
+
+
+def lines(
+    squares: Grey, detectors: dict[str, Detector], recipe: CropRecipe, sides: Sequence[int]
+) -> Iterator[tuple[str, int, Tally]]:
+    """Detector, side and what came of it."""
+    for side in sides:
+        for name, tally in sent(squares, side, detectors, recipe).items():
+            yield name, side, tally
+
+
+def main(say: Callable[[str], None] = print) -> None:
+    """Paste, send, print and write."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("faces", type=Path, help="a Parquet file with columns jpg and label")
+    parser.add_argument("--face-weights", type=Path, help="YuNet's ONNX file")
+    parser.add_argument("--out", type=Path, help="folder for the crops, one .npz each")
+    parser.add_argument("--count", type=int, default=1000, help="squares, the first ones")
+    parser.add_argument("--size", type=int, default=64, help="side of the crops")
+    parser.add_argument("--sides", type=int, nargs="+", default=SIDES)
+    given = parser.parse_args()
+    squares, labels = read(given.faces, given.count)
+    detectors, recipe = _detectors(given.face_weights), CropRecipe(size=given.size)
+    every: dict[str, list[Landing]] = {}
+    say(f"{len(squares)} squares a line; where they land in {recipe.name}, mean ± sd")
+    head = "side         across         down          turn          side, of logs"
+    say(f"{'detector':<20} {'px':>4} {'missed':>7} {'misled':>6}    {head}")
+    for name, side, tally in lines(squares, detectors, recipe, given.sides):
+        found = list(tally.landings.values())
+        every.setdefault(name, []).extend(found)
+        say(
+            f"{name:<20} {side:4} {tally.missed:7.1%} {tally.misled / tally.asked:6.1%}  "
+            f"{summary(found)}"
+        )
+        if given.out is not None:
+            given.out.mkdir(parents=True, exist_ok=True)
+            file = given.out / f"{name.replace(', smallest ', '_')}_{side}.npz"
+            np.savez_compressed(file, allow_pickle=False, **tally.arrays(squares, labels))
+    for name, found in every.items():
+        say(f"{name:<20}  all {'':7} {'':6}  {summary(found)}")
+
+
+if __name__ == "__main__":
+    main()
