@@ -78,7 +78,7 @@ class FaceWear(nn.Module):
         warmth: smallest and largest logarithm of red to blue. Skin and lamps are warm.
         tint: standard deviation of the logarithm of each colour's gain, besides.
         replicated: whether all colours of the clips that come in are equal. Then one is worked on,
-            which takes a third of the time; the answer is the same in kind.
+            which takes a third of the time; the answer is the same in kind. None looks.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class FaceWear(nn.Module):
         cast: float = 0.5,
         warmth: Range = (-0.2, 0.5),
         tint: float = 0.04,
-        replicated: bool = False,
+        replicated: bool | None = None,
     ) -> None:
         super().__init__()
         self.share = dict(
@@ -139,7 +139,10 @@ class FaceWear(nn.Module):
         """Wear of (B, T, 3, H, W), or (B, T, 1, H, W) if replicated, to (B, T, 3, H, W)."""
         if not self.training or not video.numel():
             return video
-        picture = video[:, :, :1] if self.replicated else video  # (B, T, C, H, W)
+        one = self.replicated
+        if one is None:
+            one = bool((video == video[:, :, :1]).all())
+        picture = video[:, :, :1] if one else video  # (B, T, C, H, W)
         picture = picture.clone()
         self._light(picture)
         self._hide(picture)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from mien.errors import DataError
 from mien.parts.augment import Augment
+from mien.parts.facewear import FaceWear
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
@@ -93,6 +94,7 @@ class VideoFrontEnd(nn.Module):
         fit: ``stretch`` resizes the whole frame and loses its aspect ratio, as the official code
             does; ``crop`` takes the largest centred square.
         views: windows of a clip in evaluation; training shows one.
+        focus: share of each side that is looked at, around the middle.
         augment: random changes of training clips.
     """
 
@@ -109,11 +111,12 @@ class VideoFrontEnd(nn.Module):
         std: Sequence[float] = CLIP_STD,
         fit: Literal["stretch", "crop"] = "stretch",
         views: int = 1,
-        augment: Augment | None = None,
+        focus: float = 1.0,
+        augment: Augment | FaceWear | None = None,
     ) -> None:
         super().__init__()
         self.frames, self.stride, self.size, self.views = frames, stride, size, views
-        self.square = fit == "crop"
+        self.square, self.focus = fit == "crop", focus
         self.augment = augment
         # Not saved: the configuration says them.
         self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
@@ -150,7 +153,7 @@ class VideoFrontEnd(nn.Module):
         if self.augment is not None:
             pixels = self.augment(pixels)
         pixels = pixels.sub_(self.mean).div_(self.std)  # our own: every pass over it costs
-        if self.augment is not None:
+        if isinstance(self.augment, Augment):
             pixels = self.augment.erase(pixels)
         there = mask.any(1)
         if not there.all():
@@ -159,10 +162,10 @@ class VideoFrontEnd(nn.Module):
 
     def _pixels(self, video: Tensor, index: Tensor) -> Tensor:
         """The frames at ``index`` (B, T) as (B, T, 3, S, S) in 0..1, a bounded number at once."""
+        height, width = video.shape[2:4]
         if self.square:
-            side = min(video.shape[2:4])
-            top, left = (video.shape[2] - side) // 2, (video.shape[3] - side) // 2
-            video = video[:, :, top : top + side, left : left + side]
+            height = width = min(height, width)
+        video = _middle(video, round(self.focus * height), round(self.focus * width))
         batch, count = index.shape
         pixels = torch.empty(batch * count, 3, self.size, self.size, device=video.device)
         row = torch.arange(batch, device=video.device).repeat_interleave(count)
@@ -170,6 +173,13 @@ class VideoFrontEnd(nn.Module):
             # Only the chosen frames are gathered, while they are still bytes.
             _fill(pixels[part], video[row[part], index.flatten()[part]])
         return pixels.view(batch, count, *pixels.shape[1:])
+
+
+def _middle(video: Tensor, height: int, width: int) -> Tensor:
+    """The middle of every frame (B, L, H, W, 3), at least one pixel of it."""
+    height, width = max(1, height), max(1, width)
+    top, left = (video.shape[2] - height) // 2, (video.shape[3] - width) // 2
+    return video[:, :, top : top + height, left : left + width]
 
 
 def _fill(pixels: Tensor, frames: Tensor) -> None:

@@ -15,7 +15,7 @@ Shapes: B clips, T frames a view, V views of an evaluated clip, D width of a tow
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -26,13 +26,15 @@ from torch import Tensor, nn
 from mien.config import Settings
 from mien.errors import ConfigError
 from mien.parts import adapters, towers
-from mien.parts.audio import ClapNative, OfficialFbank, spec_augment
+from mien.parts.audio import ClapNative, OfficialFbank, spec_augment, to_mono
 from mien.parts.augment import Augment
+from mien.parts.facewear import FaceWear
 from mien.parts.features import FeatureEncoder, Standardise
 from mien.parts.fusion import ConcatFusion
 from mien.parts.model import FrontEnd, Model, Tensors, column
 from mien.parts.temporal import ClassTokenTransformer, MeanPool
 from mien.parts.vision import CLIP_MEAN, CLIP_STD, IMAGENET_MEAN, IMAGENET_STD, VideoFrontEnd
+from mien.parts.voicewear import VoiceWear
 from mien.types import Output, Problem, Resolution, Specs, Stage, TaskSpec, Unit
 
 Modality = Literal["audio", "video"]
@@ -76,7 +78,14 @@ class Config(Settings):
         description="colour statistics; the official code feeds CLIP with ImageNet's; "
         "mien's own small tower has no use for any",
     )
-    augment: bool = Field(True, description="random changes of training frames")
+    focus: float = Field(
+        1.0, gt=0, le=1, description="share of each side that is looked at, around the middle"
+    )
+    augment: Literal["policy", "wear", "none"] = Field(
+        "policy",
+        description="random changes in training: the paper's policy for frames; wear of faces and "
+        "voices as cameras, rooms and lines cause it; none",
+    )
 
     audio_source_rate: int = Field(16000, ge=1, description="samples a second of the waveforms")
     audio_front: Literal["clap_native", "official_fbank", "fbank"] = Field(
@@ -111,6 +120,13 @@ class Config(Settings):
 # -- front end: what was recorded to what the towers read ------------------------------------------
 
 
+_FRAME_CHANGES: Mapping[str, Callable[[], Augment | FaceWear | None]] = {
+    "policy": Augment,
+    "wear": FaceWear,
+    "none": lambda: None,
+}
+
+
 class MediaFrontEnd(FrontEnd):
     """Frames to normalised pixels (B, 3, V*T, S, S), sound to log-mels (B, 1 or 4, time, 64)."""
 
@@ -125,9 +141,12 @@ class MediaFrontEnd(FrontEnd):
             fit=config.fit,
             mean=CLIP_MEAN if clip else IMAGENET_MEAN,
             std=CLIP_STD if clip else IMAGENET_STD,
-            augment=Augment() if config.augment else None,
+            focus=config.focus,
+            augment=_FRAME_CHANGES[config.augment](),
         )
         self.audio = _spectra(config)
+        worn = config.augment == "wear"
+        self.wear = VoiceWear(rate=config.audio_source_rate) if worn else None
 
     def choose(self, mask: Mapping[str, Tensor], *, training: bool) -> Tensors:
         """The frames of a view or more; of sound everything."""
@@ -150,7 +169,10 @@ class MediaFrontEnd(FrontEnd):
                 made["video"], seen["video"], chosen="video" in chosen
             )
         if "audio" in made:
-            made["audio"] = self.audio(made["audio"], seen["audio"])
+            wave = to_mono(made["audio"])
+            if self.wear is not None:
+                wave = self.wear(wave, seen["audio"])
+            made["audio"] = self.audio(wave, seen["audio"])
             seen["audio"] = seen["audio"].any(1, keepdim=True)
         return made, seen
 
