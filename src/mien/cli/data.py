@@ -1,4 +1,4 @@
-"""`mien data ...`: checking and preparing before training."""
+"""`mien data ...`: importing, checking and preparing before training."""
 
 from __future__ import annotations
 
@@ -13,12 +13,64 @@ from mien.cli.options import (
     FaceWeights,
     Jobs,
     Json,
+    Modalities,
     PreparedFaces,
     Quiet,
+    Root,
     say,
 )
 
-app = typer.Typer(help="Check and prepare data before training on it.", no_args_is_help=True)
+app = typer.Typer(
+    help="Import, check and prepare data before training on it.", no_args_is_help=True
+)
+
+
+@app.command("import")
+def import_(
+    corpus: Annotated[
+        str | None, typer.Argument(help="A corpus, or a shape of your own files; none: list them.")
+    ] = None,
+    source: Annotated[
+        Path | None, typer.Argument(help="Your copy; none: what is known of the corpus.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="The manifest (default: CORPUS.jsonl within the source)."),
+    ] = None,
+    modality: Annotated[
+        Modalities | None, typer.Option("--modality", help="What to take (default: what is there).")
+    ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Write over a file that no import wrote.")
+    ] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make a manifest of your own copy of a corpus, and compare it with what a whole one has.
+
+    Without a corpus it lists what there is; without a source it says how one gets a corpus, under
+    which licence, and what is looked for in it.
+
+    [dim]mien data import ravdess downloads/ravdess[/dim]
+
+    [dim]mien data import ravdess[/dim]
+    """
+    from mien import importers
+    from mien.importers.corpus import Options
+    from mien.run import catalogue
+    from mien.run.importing import take_in
+
+    if corpus is None:
+        known = [catalogue.as_dict(importers.named(name)) for name in importers.NAMES]
+        say(known, as_json, catalogue.listing())
+    elif source is None:
+        say(catalogue.as_dict(importers.named(corpus)), as_json, catalogue.page(corpus))
+    else:
+        options = Options(modality=modality.value if modality is not None else None)
+        report = take_in(
+            corpus, source, out=out, options=options, replace=replace, quiet=quiet or as_json
+        )
+        say(report.to_dict(), as_json, report.text)
 
 
 @app.command()
@@ -44,6 +96,7 @@ def prepare(
         Path | None,
         typer.Option("--config", help="YAML file whose data part says how to read it."),
     ] = None,
+    root: Root = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -70,7 +123,7 @@ def prepare(
         weights=face_weights,
     )
     report = run(
-        manifest, recipe=recipe, out=out, jobs=jobs, config=config, verify=verify,
+        manifest, recipe=recipe, out=out, jobs=jobs, config=config, root=root, verify=verify,
         quiet=quiet or as_json,
     )  # fmt: skip
     say(report.to_dict(), as_json, report.text)
@@ -85,6 +138,7 @@ def check(
         Path | None,
         typer.Option("--config", help="YAML file whose data part says how to read it."),
     ] = None,
+    root: Root = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -96,7 +150,7 @@ def check(
     """
     from mien.run.check import inspect
 
-    report, text = inspect(manifest, config, quiet=quiet or as_json)
+    report, text = inspect(manifest, config, root=root, quiet=quiet or as_json)
     say(report.to_dict(), as_json, text)
     if report.errors:
         raise typer.Exit(1)

@@ -38,6 +38,14 @@ class DetectorKind(StrEnum):
     haar = "haar"
 
 
+class Modalities(StrEnum):
+    """What is taken of a copy."""
+
+    audio = "audio"
+    video = "video"
+    both = "audio-video"
+
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 DetectorName = Annotated[
@@ -101,6 +109,10 @@ ConfigFile = Annotated[
 Seeds = Annotated[str | None, typer.Option("--seeds", help="One run each, such as 0,1,2.")]
 Init = Annotated[
     Path | None, typer.Option("--init", help="A run whose handed-on weights to start from.")
+]
+Root = Annotated[
+    Path | None,
+    typer.Option("--root", help="The folder that paths may not leave (default: its own)."),
 ]
 SelfContained = Annotated[
     bool, typer.Option("--self-contained", help="Store every tower in the run, however large.")

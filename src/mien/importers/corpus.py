@@ -1,0 +1,107 @@
+"""What is known of a corpus, what somebody asks of it, and what is found of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from mien.config import Settings
+from mien.data.findings import Report
+from mien.data.places import Place
+from mien.data.rows import Row
+from mien.errors import ConfigError
+from mien.importers.counts import Expected
+from mien.types import TaskSpec
+
+Modality = Literal["audio", "video", "audio-video"]
+Progress = Callable[[int], None]
+
+
+class Options(Settings):
+    """What may be asked of an importer; each takes some of it. It is remembered beside the rows."""
+
+    modality: Modality | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """Which copy to read, and how.
+
+    Args:
+        source: the folder, or the file, that somebody has.
+        place: where the paths of the rows will start, and what they may not leave.
+        options: what was asked for.
+        progress: called with the number of files that have been looked at.
+    """
+
+    source: Path
+    place: Place
+    options: Options = field(default_factory=Options)
+    progress: Progress | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Found:
+    """Rows, and what is to be said about them.
+
+    Args:
+        rows: one a clip.
+        tasks: what their labels mean.
+        report: what is missing, left out or odd.
+        notes: what was decided on the way, a sentence each.
+    """
+
+    rows: list[Row]
+    tasks: Mapping[str, TaskSpec]
+    report: Report
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Corpus:
+    """A corpus, or a shape in which people keep their own.
+
+    Args:
+        name: what one types.
+        title: what it is called in full.
+        about: what is in it, in one line.
+        read: from a wish to rows.
+        takes: the options it listens to.
+        layout: what is looked for in a copy.
+        verified: on what this was tried.
+        task: the labels in their order; None: they follow from the copy.
+        expected: how many of what a whole copy has; None: nobody can know.
+        folds: where its folds come from.
+        licence: of the data, as far as it is known; None: the user's own matter.
+        apply: how one gets it.
+        cite: the paper.
+        command: the words after ``mien data import NAME`` of an example.
+    """
+
+    name: str
+    title: str
+    about: str
+    read: Callable[[Corpus, Wish], Found]
+    takes: tuple[str, ...] = ()
+    layout: str
+    verified: str
+    task: TaskSpec | None = None
+    expected: Expected | None = None
+    folds: str
+    licence: str | None = None
+    apply: str
+    cite: str = ""
+    command: str = "FOLDER"
+
+    def check(self, options: Options) -> None:
+        """Refuse what this corpus would not listen to."""
+        given = options.model_dump(exclude_defaults=True)
+        for name in given:
+            if name not in self.takes:
+                known = ", ".join(f"--{other.replace('_', '-')}" for other in self.takes)
+                raise ConfigError(
+                    f"{self.name} takes no --{name.replace('_', '-')}",
+                    fix=f"it takes {known}" if known else f"mien data import {self.name} says more",
+                )
