@@ -17,6 +17,7 @@ from mien.cli.options import (
     PreparedFaces,
     Quiet,
     Root,
+    pairs,
     say,
 )
 
@@ -40,6 +41,46 @@ def import_(
     modality: Annotated[
         Modalities | None, typer.Option("--modality", help="What to take (default: what is there).")
     ] = None,
+    speaker: Annotated[
+        str | None,
+        typer.Option("--speaker", help="Pattern of paths whose group is the speaker."),
+    ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(help="Column of a field, remembered: labels.emotion=label, id='{a}-{b}'."),
+    ] = None,
+    rename: Annotated[
+        list[str] | None, typer.Option("--rename", help="A label by another name: 03=happy.")
+    ] = None,
+    labels: Annotated[
+        str | None, typer.Option("--labels", help="Classes in order: a,b,c, or a file of them.")
+    ] = None,
+    first_label: Annotated[
+        int | None, typer.Option(help="What the first class counts as: 0 or 1.")
+    ] = None,
+    task: Annotated[
+        str | None, typer.Option("--task", help="What labels are called (default: emotion).")
+    ] = None,
+    split: Annotated[
+        list[str] | None, typer.Option("--split", help="A part's own list or table: test=test.txt.")
+    ] = None,
+    fold: Annotated[
+        list[str] | None,
+        typer.Option("--fold", help="A fold's lists: 1=TRAIN,TEST, or '{}=tr{}.csv,te{}.csv'."),
+    ] = None,
+    media: Annotated[
+        str | None, typer.Option("--media", help="Where the paths of lists and tables start.")
+    ] = None,
+    fps: Annotated[
+        float | None, typer.Option("--fps", help="Pictures a second of folders of them.")
+    ] = None,
+    licence: Annotated[
+        str | None, typer.Option("--licence", help="Of your own data, such as CC-BY-4.0.")
+    ] = None,
+    keep_leaks: Annotated[
+        bool,
+        typer.Option("--keep-leaks", help="Take a split that has somebody on both sides; marked."),
+    ] = False,
     replace: Annotated[
         bool, typer.Option("--replace", help="Write over a file that no import wrote.")
     ] = False,
@@ -53,12 +94,13 @@ def import_(
 
     [dim]mien data import ravdess downloads/ravdess[/dim]
 
-    [dim]mien data import ravdess[/dim]
+    [dim]mien data import folders clips --speaker 'speaker(.+?)_'[/dim]
+
+    [dim]mien data import table clips.csv --column labels.emotion=mood --column media=file[/dim]
     """
     from mien import importers
-    from mien.importers.corpus import Options
     from mien.run import catalogue
-    from mien.run.importing import take_in
+    from mien.run.importing import asked, take_in
 
     if corpus is None:
         known = [catalogue.as_dict(importers.named(name)) for name in importers.NAMES]
@@ -66,7 +108,13 @@ def import_(
     elif source is None:
         say(catalogue.as_dict(importers.named(corpus)), as_json, catalogue.page(corpus))
     else:
-        options = Options(modality=modality.value if modality is not None else None)
+        options = asked(
+            modality=modality, speaker=speaker, column=pairs(column, "--column FIELD=COLUMN"),
+            rename=pairs(rename, "--rename WRITTEN=MEANT"), labels=labels, first_label=first_label,
+            task=task, split=pairs(split, "--split test=FILE"),
+            fold=pairs(fold, "--fold 1=TRAIN,TEST"), media=media, fps=fps, licence=licence,
+            keep_leaks=keep_leaks,
+        )  # fmt: skip
         report = take_in(
             corpus, source, out=out, options=options, replace=replace, quiet=quiet or as_json
         )

@@ -124,6 +124,18 @@ def say(value: Any, as_json: bool, text: str) -> None:
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False) if as_json else text)
 
 
+def pairs(words: Sequence[str] | None, example: str) -> dict[str, str]:
+    """Words of the form ``name=value``; the value may be empty."""
+    found: dict[str, str] = {}
+    for word in words or ():
+        name, equals, value = word.partition("=")
+        if not (name and equals) or name in found:
+            what = f"{name!r} is given twice" if name in found else f"{word!r} has no name and ="
+            raise MienError(what, fix=example)
+        found[name] = value
+    return found
+
+
 def fail(errors: Sequence[MienError]) -> None:
     """Say what failed and end with 1."""
     for error in errors:

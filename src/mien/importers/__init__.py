@@ -13,9 +13,18 @@ if TYPE_CHECKING:
 _HOME = {
     "ravdess": "ravdess:CORPUS",
     "ravdess-song": "ravdess:SONG",
+    "crema-d": "crema_d:CORPUS",
+    "emodb": "emodb:CORPUS",
+    "dfew": "dfew:CORPUS",
+    "mafw": "mafw:CORPUS",
+    "mafw-43": "mafw:COMPOUND",
+    "mer2023": "mer2023:CORPUS",
+    "folders": "own:FOLDERS",
+    "table": "own:TABLE",
+    "lists": "own:LISTS",
 }
 NAMES = tuple(_HOME)
-"""What one can import, the published corpora first."""
+"""What one can import, the published corpora first, then one's own clips."""
 
 
 def named(name: str) -> Corpus:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from pydantic import Field
+
 from mien.config import Settings
 from mien.data.findings import Report
 from mien.data.places import Place
@@ -20,9 +22,37 @@ Progress = Callable[[int], None]
 
 
 class Options(Settings):
-    """What may be asked of an importer; each takes some of it. It is remembered beside the rows."""
+    """What may be asked of an importer; each takes some of it. It is remembered beside the rows.
+
+    Args:
+        modality: what to take of a clip.
+        speaker: a pattern of paths whose group is the speaker.
+        task: what the labels are called.
+        labels: the classes in their order.
+        first_label: what the first class is counted as.
+        split: train, val or test -> a list or table of its own.
+        fold: number, or ``{}`` for all numbers from 1 -> its list of train and of test clips.
+        media: where paths start, from the source.
+        fps: pictures a second of folders of numbered pictures.
+        column: field of a manifest -> column, or a text with ``{COLUMN}`` in it.
+        rename: label as written -> label as meant.
+        licence: of the user's own data.
+        keep_leaks: take a split or folds that have somebody on both sides.
+    """
 
     modality: Modality | None = None
+    speaker: str | None = None
+    task: str | None = Field(None, min_length=1)
+    labels: tuple[str, ...] = ()
+    first_label: Literal[0, 1] | None = None
+    split: dict[str, str] = Field({})
+    fold: dict[str, tuple[str, str]] = Field({})
+    media: str | None = None
+    fps: float | None = Field(None, gt=0, le=1000)
+    column: dict[str, str] = Field({})
+    rename: dict[str, str] = Field({})
+    licence: str | None = None
+    keep_leaks: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,12 +63,14 @@ class Wish:
         source: the folder, or the file, that somebody has.
         place: where the paths of the rows will start, and what they may not leave.
         options: what was asked for.
+        task: the labels of the corpus in their order; None: they follow from the copy.
         progress: called with the number of files that have been looked at.
     """
 
     source: Path
     place: Place
     options: Options = field(default_factory=Options)
+    task: TaskSpec | None = None
     progress: Progress | None = None
 
 
@@ -51,12 +83,14 @@ class Found:
         tasks: what their labels mean.
         report: what is missing, left out or odd.
         notes: what was decided on the way, a sentence each.
+        options: what to remember, where more was found out than was asked.
     """
 
     rows: list[Row]
     tasks: Mapping[str, TaskSpec]
     report: Report
     notes: list[str] = field(default_factory=list)
+    options: Options | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +117,7 @@ class Corpus:
     name: str
     title: str
     about: str
-    read: Callable[[Corpus, Wish], Found]
+    read: Callable[[Wish], Found]
     takes: tuple[str, ...] = ()
     layout: str
     verified: str

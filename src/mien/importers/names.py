@@ -17,7 +17,7 @@ from mien.data.places import Place
 from mien.data.recordings import digest
 from mien.data.rows import Row
 from mien.errors import DataError
-from mien.importers.corpus import Corpus, Found, Modality, Wish
+from mien.importers.corpus import Found, Modality, Wish
 from mien.importers.walk import MEDIA, Tree, walk
 from mien.types import TaskSpec
 
@@ -57,9 +57,9 @@ class Naming:
     broken: frozenset[str] = frozenset()
     why_broken: str = ""
 
-    def read(self, corpus: Corpus, wish: Wish) -> Found:
+    def read(self, wish: Wish) -> Found:
         """Rows of every file below the source that is called so."""
-        assert corpus.task is not None
+        assert wish.task is not None
         tree = walk(wish.source, progress=wish.progress)
         report, notes = Report(), list[str]()
         tree.note(report)
@@ -73,7 +73,7 @@ class Naming:
                 unused["row"] += 1
                 continue
             unused.update(kind for kind, path in kept.items() if path not in (video, audio))
-            rows.append(self._row(name, first[name], video, audio, corpus.task, wish.place))
+            rows.append(self._row(name, first[name], video, audio, wish.task, wish.place))
         if not rows:
             raise DataError(
                 f"no clip has {wish.options.modality}",
@@ -81,7 +81,7 @@ class Naming:
                 fix="leave --modality out to take what is there",
             )
         notes += _said(unused, wish.options.modality)
-        return Found(rows=rows, tasks={corpus.task.name: corpus.task}, report=report, notes=notes)
+        return Found(rows=rows, tasks={wish.task.name: wish.task}, report=report, notes=notes)
 
     def _clips(
         self, tree: Tree, report: Report, notes: list[str]

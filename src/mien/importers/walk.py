@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mien.data import stills
 from mien.data.findings import Report
 from mien.data.media import FILMS, SOUNDS
 from mien.errors import DataError
 
 MEDIA = (*SOUNDS, *FILMS)
+"""What is heard, and what is seen and heard; of one recording the first is the best to have."""
+PICTURES = stills.SUFFIXES
 
 
 @dataclass(slots=True, kw_only=True)
@@ -73,6 +77,17 @@ def walk(
         if progress is not None:
             progress(seen)
     return tree
+
+
+def names(paths: Iterable[Path], root: Path) -> dict[Path, str]:
+    """What each file is called: its path below the root, without the ending if that is enough."""
+    full = {path: path.relative_to(root).as_posix() for path in paths}
+    short = {
+        path: name[: -len(path.suffix)] if path.suffix.lower() in (*MEDIA, *PICTURES) else name
+        for path, name in full.items()
+    }
+    often = Counter(short.values())
+    return {path: name if often[name] == 1 else full[path] for path, name in short.items()}
 
 
 def _look(path: Path, tree: Tree, wanted: frozenset[str]) -> None:

@@ -26,6 +26,7 @@ class ImportReport:
         licence: of the data.
         expected: who says how much a whole copy has.
         folds: where folds come from.
+        media: whether there are films or sounds to prepare.
         counts: rows by class, fold, split and speaker: found, and expected where that is known.
         people: who is in each fold and part.
         notes: what was decided.
@@ -41,6 +42,7 @@ class ImportReport:
     licence: str | None
     expected: str | None
     folds: str
+    media: bool
     counts: Mapping[str, Any]
     people: Mapping[str, Sequence[str]]
     notes: Sequence[str] = ()
@@ -117,6 +119,8 @@ def _next(report: ImportReport) -> Iterator[str]:
     prepared = manifest.with_name(f"{manifest.stem}.prepared.jsonl")
     root = [] if report.root is None else ["--root", str(report.root)]
     yield shlex.join(["mien", "data", "check", str(manifest), *root])
+    if not report.media:
+        return
     yield shlex.join(["mien", "data", "prepare", str(manifest), *root])
     train = ["mien", "train", "claip-emo", "--data", str(prepared), "--out"]
     train += [f"runs/{manifest.stem}", *(["--folds"] if report.counts["folds"] else [])]

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
+from pydantic import ValidationError
 
 from mien.config import read_yaml
 from mien.data import declared
@@ -48,6 +49,21 @@ class Record:
             source=Path(os.path.relpath(source, manifest.parent)).as_posix(),
             options=options.model_dump(mode="json", exclude_defaults=True),
         )
+
+    def asked(self) -> dict[str, Any]:
+        """The options, checked.
+
+        Raises:
+            DataError: somebody wrote something else there.
+        """
+        try:
+            return Options.model_validate(self.options).model_dump(exclude_defaults=True)
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(map(str, first["loc"]))
+            raise DataError(
+                f"options.{key}: {first['msg']}", where=f"what is remembered of {self.corpus}"
+            ) from error
 
 
 def file(manifest: Path) -> Path:
