@@ -110,7 +110,7 @@ def examples(verb: str) -> list[list[str]]:
 def test_the_verbs_are_these() -> None:
     assert set(VERBS) == {
         "demo", "systems", "train", "evaluate", "predict", "pretrain", "doctor", "data check",
-        "data prepare",
+        "data import", "data prepare",
     }  # fmt: skip
     said = well("--help")
     for verb in VERBS:

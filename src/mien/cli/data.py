@@ -1,4 +1,4 @@
-"""`mien data ...`: checking and preparing before training."""
+"""`mien data ...`: importing, checking and preparing before training."""
 
 from __future__ import annotations
 
@@ -13,12 +13,112 @@ from mien.cli.options import (
     FaceWeights,
     Jobs,
     Json,
+    Modalities,
     PreparedFaces,
     Quiet,
+    Root,
+    pairs,
     say,
 )
 
-app = typer.Typer(help="Check and prepare data before training on it.", no_args_is_help=True)
+app = typer.Typer(
+    help="Import, check and prepare data before training on it.", no_args_is_help=True
+)
+
+
+@app.command("import")
+def import_(
+    corpus: Annotated[
+        str | None, typer.Argument(help="A corpus, or a shape of your own files; none: list them.")
+    ] = None,
+    source: Annotated[
+        Path | None, typer.Argument(help="Your copy; none: what is known of the corpus.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="The manifest (default: CORPUS.jsonl within the source)."),
+    ] = None,
+    modality: Annotated[
+        Modalities | None, typer.Option("--modality", help="What to take (default: what is there).")
+    ] = None,
+    speaker: Annotated[
+        str | None,
+        typer.Option("--speaker", help="Pattern of paths whose group is the speaker."),
+    ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(help="Column of a field, remembered: labels.emotion=label, id='{a}-{b}'."),
+    ] = None,
+    rename: Annotated[
+        list[str] | None, typer.Option("--rename", help="A label by another name: 03=happy.")
+    ] = None,
+    labels: Annotated[
+        str | None, typer.Option("--labels", help="Classes in order: a,b,c, or a file of them.")
+    ] = None,
+    first_label: Annotated[
+        int | None, typer.Option(help="What the first class counts as: 0 or 1.")
+    ] = None,
+    task: Annotated[
+        str | None, typer.Option("--task", help="What labels are called (default: emotion).")
+    ] = None,
+    split: Annotated[
+        list[str] | None, typer.Option("--split", help="A part's own list or table: test=test.txt.")
+    ] = None,
+    fold: Annotated[
+        list[str] | None,
+        typer.Option("--fold", help="A fold's lists: 1=TRAIN,TEST, or '{}=tr{}.csv,te{}.csv'."),
+    ] = None,
+    media: Annotated[
+        str | None, typer.Option("--media", help="Where the paths of lists and tables start.")
+    ] = None,
+    fps: Annotated[
+        float | None, typer.Option("--fps", help="Pictures a second of folders of them.")
+    ] = None,
+    licence: Annotated[
+        str | None, typer.Option("--licence", help="Of your own data, such as CC-BY-4.0.")
+    ] = None,
+    keep_leaks: Annotated[
+        bool,
+        typer.Option("--keep-leaks", help="Take a split that has somebody on both sides; marked."),
+    ] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Write over a file that no import wrote.")
+    ] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make a manifest of your own copy of a corpus, and compare it with what a whole one has.
+
+    Without a corpus it lists what there is; without a source it says how one gets a corpus, under
+    which licence, and what is looked for in it.
+
+    [dim]mien data import ravdess downloads/ravdess[/dim]
+
+    [dim]mien data import folders clips --speaker 'speaker(.+?)_'[/dim]
+
+    [dim]mien data import table clips.csv --column labels.emotion=mood --column media=file[/dim]
+    """
+    from mien import importers
+    from mien.run import catalogue
+    from mien.run.importing import asked, take_in
+
+    if corpus is None:
+        known = [catalogue.as_dict(importers.named(name)) for name in importers.NAMES]
+        say(known, as_json, catalogue.listing())
+    elif source is None:
+        say(catalogue.as_dict(importers.named(corpus)), as_json, catalogue.page(corpus))
+    else:
+        options = asked(
+            modality=modality, speaker=speaker, column=pairs(column, "--column FIELD=COLUMN"),
+            rename=pairs(rename, "--rename WRITTEN=MEANT"), labels=labels, first_label=first_label,
+            task=task, split=pairs(split, "--split test=FILE"),
+            fold=pairs(fold, "--fold 1=TRAIN,TEST"), media=media, fps=fps, licence=licence,
+            keep_leaks=keep_leaks,
+        )  # fmt: skip
+        report = take_in(
+            corpus, source, out=out, options=options, replace=replace, quiet=quiet or as_json
+        )
+        say(report.to_dict(), as_json, report.text)
 
 
 @app.command()
@@ -44,6 +144,7 @@ def prepare(
         Path | None,
         typer.Option("--config", help="YAML file whose data part says how to read it."),
     ] = None,
+    root: Root = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -70,7 +171,7 @@ def prepare(
         weights=face_weights,
     )
     report = run(
-        manifest, recipe=recipe, out=out, jobs=jobs, config=config, verify=verify,
+        manifest, recipe=recipe, out=out, jobs=jobs, config=config, root=root, verify=verify,
         quiet=quiet or as_json,
     )  # fmt: skip
     say(report.to_dict(), as_json, report.text)
@@ -85,6 +186,7 @@ def check(
         Path | None,
         typer.Option("--config", help="YAML file whose data part says how to read it."),
     ] = None,
+    root: Root = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -96,7 +198,7 @@ def check(
     """
     from mien.run.check import inspect
 
-    report, text = inspect(manifest, config, quiet=quiet or as_json)
+    report, text = inspect(manifest, config, root=root, quiet=quiet or as_json)
     say(report.to_dict(), as_json, text)
     if report.errors:
         raise typer.Exit(1)

@@ -38,6 +38,14 @@ class DetectorKind(StrEnum):
     haar = "haar"
 
 
+class Modalities(StrEnum):
+    """What is taken of a copy."""
+
+    audio = "audio"
+    video = "video"
+    both = "audio-video"
+
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 DetectorName = Annotated[
@@ -102,6 +110,10 @@ Seeds = Annotated[str | None, typer.Option("--seeds", help="One run each, such a
 Init = Annotated[
     Path | None, typer.Option("--init", help="A run whose handed-on weights to start from.")
 ]
+Root = Annotated[
+    Path | None,
+    typer.Option("--root", help="The folder that paths may not leave (default: its own)."),
+]
 SelfContained = Annotated[
     bool, typer.Option("--self-contained", help="Store every tower in the run, however large.")
 ]
@@ -110,6 +122,18 @@ SelfContained = Annotated[
 def say(value: Any, as_json: bool, text: str) -> None:
     """JSON for machines, or a text for people."""
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False) if as_json else text)
+
+
+def pairs(words: Sequence[str] | None, example: str) -> dict[str, str]:
+    """Words of the form ``name=value``; the value may be empty."""
+    found: dict[str, str] = {}
+    for word in words or ():
+        name, equals, value = word.partition("=")
+        if not (name and equals) or name in found:
+            what = f"{name!r} is given twice" if name in found else f"{word!r} has no name and ="
+            raise MienError(what, fix=example)
+        found[name] = value
+    return found
 
 
 def fail(errors: Sequence[MienError]) -> None:

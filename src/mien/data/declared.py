@@ -137,13 +137,17 @@ def _undeclared(
 # -- the file beside a manifest --------------------------------------------------------------------
 
 
+def files(manifest: Path) -> list[Path]:
+    """Where the tasks of a manifest may be declared."""
+    return [manifest.with_name(f"{manifest.stem}.tasks{ending}") for ending in _ENDINGS]
+
+
 def read(manifest: Path) -> tuple[dict[str, TaskSpec], str | None]:
     """Tasks by name, and the licence of the data, from the file beside a manifest.
 
     It holds a list of tasks, a mapping of names to tasks, or ``licence`` and such ``tasks``.
     """
-    files = [manifest.with_name(f"{manifest.stem}.tasks{ending}") for ending in _ENDINGS]
-    there = [file for file in files if file.is_file()]
+    there = [file for file in files(manifest) if file.is_file()]
     if not there:
         return {}, None
     if len(there) > 1:
@@ -187,7 +191,7 @@ def write(manifest: Path, tasks: Mapping[str, TaskSpec], licence: str | None) ->
         return
     specs = [spec.to_dict() for spec in tasks.values()]
     values = specs if licence is None else {"licence": licence, "tasks": specs}
-    for ending in _ENDINGS:
-        manifest.with_name(f"{manifest.stem}.tasks{ending}").unlink(missing_ok=True)
+    for file in files(manifest):
+        file.unlink(missing_ok=True)
     text = json.dumps(values, indent=1, ensure_ascii=False)
     manifest.with_name(f"{manifest.stem}.tasks.json").write_text(text + "\n", encoding="utf-8")

@@ -36,6 +36,12 @@ from mien.errors import DataError
 
 __all__ = ["LIMITS", "AudioFacts", "Damage", "Facts", "Limits", "VideoFacts", "probe"]
 
+FILMS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".wmv", ".mpg", ".mpeg", ".ts", ".flv")
+"""How films are called; a file that is named itself may end as it likes."""
+
+SOUNDS = (".wav", ".flac", ".mp3", ".m4a", ".aac", ".ogg", ".opus", ".aif", ".aiff", ".wma")
+"""How sounds are called."""
+
 STILL_SECONDS = 0.04
 """How long a single image lasts, our choice: one frame of a film of 25 a second."""
 

@@ -184,7 +184,7 @@ def _write_jsonl(path: Path, records: Iterable[Record]) -> None:
 # -- cells -----------------------------------------------------------------------------------------
 
 
-def _value(field: str, cell: str) -> Any:
+def value_of(field: str, cell: str) -> Any:
     """What the text of a cell means. Anything that is not JSON is a text."""
     kind = field.partition(".")[0]
     if not cell:
@@ -200,8 +200,8 @@ def _value(field: str, cell: str) -> Any:
 
 
 def _cell(field: str, value: Any) -> str:
-    """The text of a cell that :func:`_value` reads as this value."""
-    if isinstance(value, str) and _value(field, value) == value:
+    """The text of a cell that :func:`value_of` reads as this value."""
+    if isinstance(value, str) and value_of(field, value) == value:
         return value
     return json.dumps(value, ensure_ascii=False)
 
@@ -238,7 +238,7 @@ def _csv_record(cells: Sequence[str], at: Mapping[str, int], width: int, where: 
     if len(cells) != width:
         raise DataError(f"this line has {len(cells)} cells, the header {width}", where=where)
     try:
-        return {field: _value(field, cells[i]) for field, i in at.items() if cells[i]}
+        return {field: value_of(field, cells[i]) for field, i in at.items() if cells[i]}
     except DataError as error:
         raise DataError(error.what, where=where, fix=error.fix) from error
 
@@ -264,7 +264,7 @@ def _read_parquet(path: Path, columns: Columns) -> Iterator[tuple[str, Record]]:
         number = 0
         for batch in file.iter_batches(columns=wanted):
             cells = {
-                field: _cells(field, schema.field(column), batch.column(column))
+                field: cells_of(field, schema.field(column), batch.column(column))
                 for field, column in fields.items()
             }
             for index in range(batch.num_rows):
@@ -275,7 +275,7 @@ def _read_parquet(path: Path, columns: Columns) -> Iterator[tuple[str, Record]]:
         raise DataError(f"this is not a Parquet file: {error}", where=str(path)) from error
 
 
-def _cells(field: str, column: Any, values: Any) -> list[Any]:
+def cells_of(field: str, column: Any, values: Any) -> list[Any]:
     """The values of one column as Python means them."""
     kind = field.partition(".")[0]
     if kind == "features" and _is_list(column.type) and not _is_list(column.type.value_type):
@@ -292,7 +292,7 @@ def _meant(field: str, cell: Any, *, marked: bool) -> Any:
     if isinstance(cell, dict):  # a struct has all names in every row
         return {name: value for name, value in cell.items() if value is not None}
     if isinstance(cell, str) and (marked or cell[:1] in ("[", "{")):
-        return _value(field, cell)
+        return value_of(field, cell)
     return cell
 
 

@@ -27,10 +27,8 @@ from mien.timelines import formats
 from mien.timelines.summary import said
 from mien.types import Specs, Timeline
 
-_SHOWN = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".wmv", ".mpg", ".mpeg", ".ts", ".flv")
-_HEARD = (".wav", ".flac", ".mp3", ".m4a", ".aac", ".ogg", ".opus", ".aif", ".aiff", ".wma")
 _STILL = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif")
-ENDINGS = frozenset((*_SHOWN, *_HEARD, *_STILL))
+ENDINGS = frozenset((*media.FILMS, *media.SOUNDS, *_STILL))
 """What is watched of a folder; a file that is named itself may end as it likes."""
 FORMS = ("csv", "parquet", "json")  # the last is what says that a file is done
 _DONE = "made_of"

@@ -28,21 +28,21 @@ def listing(systems: Sequence[System]) -> str:
     for system in systems:
         default = system.preset(None)[0]
         presets = [f"{name} (default)" if name == default else name for name in system.presets]
-        lines += [system.name, *_wrapped(system.card.get("paper", ""))]
-        lines += [*_wrapped(f"presets: {', '.join(presets)}"), ""]
+        lines += [system.name, *wrapped(system.card.get("paper", ""))]
+        lines += [*wrapped(f"presets: {', '.join(presets)}"), ""]
     return "\n".join([*lines, "mien systems NAME shows one; mien systems --measure counts them."])
 
 
 def page(system: System) -> str:
     """A system's whole card: what it is, its presets, then everything that was decided about it."""
     card = system.card
-    lines = [system.name, *_wrapped(card.pop("paper", ""))]
+    lines = [system.name, *wrapped(card.pop("paper", ""))]
     if "task" in card:
-        lines += ["", "Task", *_wrapped(card.pop("task"))]
+        lines += ["", "Task", *wrapped(card.pop("task"))]
     about = {name: settings.get("about", "") for name, settings in system.presets.items()}
-    lines += ["", "Presets", *_lines(about)]
+    lines += ["", "Presets", *lines_of(about)]
     for key, value in card.items():
-        lines += ["", key.replace("_", " ").capitalize(), *_lines(value)]
+        lines += ["", key.replace("_", " ").capitalize(), *lines_of(value)]
     default = system.preset(None)[0]
     return "\n".join(
         [
@@ -54,16 +54,17 @@ def page(system: System) -> str:
     )
 
 
-def _lines(value: Any) -> list[str]:
+def lines_of(value: Any) -> list[str]:
+    """Indented lines of a text, of a list's items, or of a mapping's names and values."""
     if isinstance(value, Mapping):
         width = max((len(str(key)) for key in value), default=0)
-        return [line for key, item in value.items() for line in _wrapped(item, f"{key:<{width}}  ")]
+        return [line for key, item in value.items() for line in wrapped(item, f"{key:<{width}}  ")]
     if isinstance(value, list):
-        return [line for item in value for line in _wrapped(item, "- ")]
-    return _wrapped(value)
+        return [line for item in value for line in wrapped(item, "- ")]
+    return wrapped(value)
 
 
-def _wrapped(text: object, start: str = "") -> list[str]:
+def wrapped(text: object, start: str = "") -> list[str]:
     """Indented lines as wide as the terminal; what follows ``start`` hangs below its text."""
     width = min(_WIDEST, shutil.get_terminal_size().columns)
     hang = "  " + " " * len(start)

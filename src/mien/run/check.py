@@ -15,9 +15,19 @@ from mien.run.progress import Bar
 
 
 def inspect(
-    path: str | Path, settings: str | Path | None = None, *, quiet: bool = False
+    path: str | Path,
+    settings: str | Path | None = None,
+    *,
+    root: str | Path | None = None,
+    quiet: bool = False,
 ) -> tuple[Report, str]:
     """Check a manifest, read with the ``data`` part of a YAML configuration if one is given.
+
+    Args:
+        path: the manifest.
+        settings: the YAML file.
+        root: the folder that paths may not leave.
+        quiet: no progress.
 
     Returns:
         What was found, and the same in words.
@@ -25,7 +35,8 @@ def inspect(
     data = DataConfig()
     if settings is not None:
         data = config.data_part(Path(settings))
-    manifest = Manifest.read(path, columns=data.columns, root=data.root, rename=data.rename)
+    within = root if root is not None else data.root
+    manifest = Manifest.read(path, columns=data.columns, root=within, rename=data.rename)
     try:
         specs = infer_tasks(manifest, tasks.NAMED)
     except DataError:

@@ -25,13 +25,15 @@ class Bar:
 
     Args:
         title: what is being done.
-        total: steps in all.
+        total: steps in all; None: nobody knows.
         done: steps that an earlier call already did.
         unit: what the rate counts.
         quiet: print nothing at all.
     """
 
-    def __init__(self, title: str, total: int, *, done: int = 0, unit: str = "clips", quiet: bool):
+    def __init__(
+        self, title: str, total: int | None, *, done: int = 0, unit: str = "clips", quiet: bool
+    ) -> None:
         self._console = Console(stderr=True, quiet=quiet)
         live = sys.stderr.isatty() and not quiet
         self._progress = Progress(

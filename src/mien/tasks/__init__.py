@@ -15,7 +15,7 @@ from mien.errors import ConfigError, DataError, did_you_mean
 from mien.tasks import metrics
 from mien.tasks.action_units import ABAW_ACTION_UNITS
 from mien.tasks.affect import ABAW_AFFECT, ABAW_EXPRESSION
-from mien.tasks.classification import DFEW, MAFW, RAVDESS
+from mien.tasks.classification import CREMA_D, DFEW, EMODB, MAFW, MER2023, RAVDESS
 from mien.types import Objective, Problem, Resolution, Specs, TaskSpec
 
 if TYPE_CHECKING:
@@ -35,8 +35,11 @@ NAMED: Mapping[str, TaskSpec] = {
     "abaw_action_units": ABAW_ACTION_UNITS,
     "abaw_affect": ABAW_AFFECT,
     "abaw_expression": ABAW_EXPRESSION,
+    "crema_d": CREMA_D,
     "dfew": DFEW,
+    "emodb": EMODB,
     "mafw": MAFW,
+    "mer2023": MER2023,
     "ravdess": RAVDESS,
 }
 """Published tasks by name. The ``name`` within each is the key under ``labels`` in a manifest."""

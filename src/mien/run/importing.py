@@ -1,0 +1,213 @@
+"""`mien data import`: a copy of a corpus, or one's own files, to a manifest."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from mien import importers
+from mien.data import tables
+from mien.data.manifest import Manifest, infer_tasks
+from mien.data.places import Place
+from mien.errors import ConfigError, DataError
+from mien.importers import sides
+from mien.importers.corpus import Corpus, Options, Wish
+from mien.importers.counts import compare
+from mien.importers.texts import lines_of
+from mien.run import record
+from mien.run.imported import ImportReport
+from mien.run.progress import Bar
+from mien.tasks import NAMED
+
+
+def take_in(
+    name: str,
+    source: str | Path,
+    *,
+    out: str | Path | None = None,
+    options: Options | None = None,
+    replace: bool = False,
+    quiet: bool = False,
+) -> ImportReport:
+    """Read somebody's copy of a corpus, compare it with what is known of it, and write a manifest.
+
+    Args:
+        name: a corpus, or a shape of one's own files, as :data:`mien.importers.NAMES` has them.
+        source: the folder or file.
+        out: the manifest; None: ``NAME.jsonl`` within the source.
+        options: what to do differently.
+        replace: write over files that an import did not write, or that were edited since.
+        quiet: no progress.
+
+    Raises:
+        ConfigError: no such corpus, or an option that it does not take.
+        DataError: nothing fits, labels or speakers are unknown, or a file stands in the way.
+    """
+    corpus, source = importers.named(name), Path(source)
+    goal = Path(out) if out is not None else _default(corpus, source)
+    real, within = _real(goal), _folder(source)
+    wanted, remembered = _options(corpus, real, options or Options())
+    wanted = _lasting(wanted, within)
+    root = _root(real.parent, within, within / (wanted.media or ""))
+    place = Place.of(real, root)
+    with Bar("looking", None, unit="files", quiet=quiet) as bar:
+        wish = Wish(
+            source=source,
+            place=place,
+            options=wanted,
+            task=corpus.task,
+            progress=_counted(bar),
+        )
+        found = corpus.read(wish)
+    found.rows = sides.apart(found.rows, found.report, keep=wanted.keep_leaks)
+    licence = corpus.licence or wanted.licence
+    tasks = infer_tasks(Manifest(found.rows, real, root, found.tasks), NAMED)
+    tasks = {**found.tasks, **tasks}
+    counts = compare(found.rows, next(iter(tasks.values()), None), corpus.expected, found.report)
+    if not any(row.paths() for row in found.rows):
+        root = None
+    manifest = Manifest(found.rows, real, root, tasks, licence)
+    made = record.Record.of(corpus.name, within, real, found.options or wanted)
+    status = record.write(manifest, made, replace=replace)
+    notes = [*remembered, *found.notes, *sides.unknown(found.rows)]
+    if root is not None and root == Path(root.anchor):
+        notes.append(f"only {root} holds the copy and the manifest: put --out nearer to the copy")
+    return ImportReport(
+        corpus=corpus.name,
+        manifest=goal,
+        source=source,
+        root=root,
+        status=status,
+        licence=licence,
+        expected=corpus.expected.source if corpus.expected else None,
+        folds=corpus.folds,
+        media=any(row.video or row.audio for row in found.rows),
+        counts=counts,
+        people=_people(manifest),
+        notes=notes,
+        warnings=found.report.warnings,
+        limit=found.report.limit,
+    )
+
+
+def asked(*, labels: str | None = None, fold: Mapping[str, str], **given: Any) -> Options:
+    """Options of the words of a command line.
+
+    Args:
+        labels: classes with commas between, or a file with one a line.
+        fold: number -> its list of train and of test clips, with a comma between.
+        given: the others, as :class:`Options` has them; None: not given.
+
+    Raises:
+        ConfigError: a word that does not fit.
+    """
+    values = {name: value for name, value in given.items() if value is not None}
+    if labels is not None:
+        path = Path(labels)
+        found = lines_of(path) if path.is_file() else labels.split(",")
+        values["labels"] = [name.strip() for name in found if name.strip()]
+    values["fold"] = {number: pair.split(",") for number, pair in fold.items()}
+    try:
+        return Options.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]).replace("_", "-")
+        raise ConfigError(f"--{name}: {first['msg']}", where=str(first["input"])) from error
+
+
+def _options(corpus: Corpus, manifest: Path, given: Options) -> tuple[Options, list[str]]:
+    """What was asked now, over what was asked the last time, and what to say about it."""
+    corpus.check(given)
+    old = record.read(manifest)
+    if old is None or old.corpus != corpus.name:
+        return given, []
+    now = given.model_dump(exclude_defaults=True)
+    before = {name: value for name, value in old.asked().items() if name not in now}
+    if not before:
+        return given, []
+    options = Options.model_validate({**before, **now})
+    corpus.check(options)
+    said = ", ".join(f"--{name.replace('_', '-')}" for name in before)
+    return options, [f"as the last time: {said} (in {record.file(manifest).name})"]
+
+
+def _counted(bar: Bar) -> Callable[[int], None]:
+    """Tells a bar how many files have been looked at."""
+    began, before = time.monotonic(), [0]
+
+    def note(seen: int) -> None:
+        rate = seen / max(1e-9, time.monotonic() - began)
+        bar.advance("", rate=rate, steps=seen - before[0])
+        before[0] = seen
+
+    return note
+
+
+def _default(corpus: Corpus, source: Path) -> Path:
+    folder = _folder(source)
+    if not os.access(folder, os.W_OK):
+        raise DataError(
+            "nothing can be written into this folder",
+            where=str(source),
+            fix=f"say where the manifest shall lie: --out {corpus.name}.jsonl",
+        )
+    name = corpus.name if source.is_dir() else source.stem
+    return folder / f"{name}.jsonl" if source.is_file() else source / f"{name}.jsonl"
+
+
+def _folder(source: Path) -> Path:
+    """The folder that a source is, or lies in, with links followed."""
+    if not source.exists():
+        raise DataError("there is no such file or folder", where=str(source))
+    return (source if source.is_dir() else source.parent).resolve()
+
+
+def _real(goal: Path) -> Path:
+    """Where a manifest really lies: relative paths start there."""
+    if goal.suffix.lower() not in tables.SUFFIXES:
+        raise DataError(
+            f"a manifest ends in {', '.join(tables.SUFFIXES)}, not {goal.suffix!r}",
+            where=str(goal),
+        )
+    return goal.parent.resolve() / goal.name
+
+
+def _root(folder: Path, *others: Path) -> Path | None:
+    """What holds all; None where the manifest's own folder does."""
+    real = [other.resolve() for other in others]
+    if all(other.is_relative_to(folder) for other in real):
+        return None
+    return Path(os.path.commonpath([folder, *real]))
+
+
+def _lasting(options: Options, source: Path) -> Options:
+    """Lists and folders that were named from here, as they are named from the source."""
+
+    def lasting(name: str) -> str:
+        here = any(Path(name.replace("{}", number)).exists() for number in "01")
+        return Path(os.path.relpath(name, source)).as_posix() if here else name
+
+    return options.model_copy(
+        update={
+            "split": {part: lasting(name) for part, name in options.split.items()},
+            "fold": {
+                k: (lasting(train), lasting(test)) for k, (train, test) in options.fold.items()
+            },
+            "media": options.media and lasting(options.media),
+        }
+    )
+
+
+def _people(manifest: Manifest) -> dict[str, list[str]]:
+    """Who is in each fold and each part."""
+    found: dict[str, set[str]] = {}
+    for row in manifest.rows:
+        for part in (row.split, None if row.fold is None else f"fold {row.fold}"):
+            if part is not None and row.speaker is not None:
+                found.setdefault(part, set()).add(row.speaker)
+    return {part: sorted(names) for part, names in sorted(found.items())}
