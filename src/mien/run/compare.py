@@ -10,7 +10,7 @@ import numpy as np
 
 from mien import tasks
 from mien.errors import RunError
-from mien.run import checkpoint, folder, score
+from mien.run import answers, checkpoint, folder, score
 from mien.run.infer import Answers, Predictions
 from mien.tasks import intervals
 from mien.types import Specs
@@ -50,7 +50,7 @@ def _by_seed(place: Path) -> dict[int, list[Path]]:
 
 
 def _difference(one: Sequence[Path], two: Sequence[Path], specs: Specs) -> dict[str, Any]:
-    (ours, _), (theirs, _) = score.joined(one, specs), score.joined(two, specs)
+    (ours, _), (theirs, _) = answers.joined(one, specs), answers.joined(two, specs)
     place = {name: i for i, name in enumerate(theirs.ids)}
     if set(ours.ids) != set(place):
         raise RunError(
