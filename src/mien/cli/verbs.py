@@ -197,7 +197,8 @@ def evaluate(
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Also write the JSON here.")] = None,
     against: Annotated[
-        Path | None, typer.Option("--against", help="Another run: how far apart are their scores?")
+        list[Path] | None,
+        typer.Option("--against", help="Another run: how far apart are they? May be repeated."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -205,7 +206,7 @@ def evaluate(
 
     [dim]mien evaluate runs/a --data others.csv --out scores.json[/dim]
     """
-    if against is not None:
+    if against:
         from mien.run import compare
 
         if data is not None or out is not None:

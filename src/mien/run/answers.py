@@ -14,7 +14,8 @@ an utterance. The file may come from anybody, so everything in it is checked bef
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +133,42 @@ def _answers(columns: dict[str, list[Any]], spec: TaskSpec) -> Answers:
 def _rows(values: Any, width: int) -> Floats:
     """Nested lists as (P, C), also where P is 0."""
     return np.asarray(values, dtype=np.float64).reshape(-1, width)
+
+
+# -- of runs ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The kept answers of a run, or of a family of folds and seeds.
+
+    Args:
+        name: its folder's.
+        specs: the tasks by name.
+        seeds: the answers of all folds together, by seed.
+        folds: the fold of each sample of a seed.
+    """
+
+    name: str
+    specs: Specs
+    seeds: Mapping[int, Predictions]
+    folds: Mapping[int, Sequence[str]]
+
+
+def kept(place: Path) -> Kept:
+    """Everything that a run, or all runs of a family, answered to their test parts."""
+    members = folder.members(place)
+    by_seed: dict[int, list[Path]] = {}
+    for member in members:
+        by_seed.setdefault(folder.seed_of(member), []).append(member)
+    specs = folder.read_labels(members[0])
+    found = {seed: joined(own, specs) for seed, own in sorted(by_seed.items())}
+    return Kept(
+        name=place.resolve().name,
+        specs=specs,
+        seeds={seed: whole for seed, (whole, _) in found.items()},
+        folds={seed: folds for seed, (_, folds) in found.items()},
+    )
 
 
 def joined(members: Sequence[Path], specs: Specs) -> tuple[Predictions, list[str]]:

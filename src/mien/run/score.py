@@ -160,7 +160,7 @@ def _left_out(manifest: Manifest, settings: RunConfig, fold: int | None, own: bo
 def summarise(out: Path, members: Sequence[Path]) -> None:
     """Scores of folds and seeds together: per member, mean over folds, and pooled answers."""
     names = [str(member.relative_to(out)) for member in members]
-    checkpoint.write_json(out / "family.json", {"members": names})
+    checkpoint.write_json(out / folder.FAMILY, {"members": names})
     specs = folder.read_labels(members[0])
     cards = [checkpoint.read_json(member / folder.CARD) for member in members]
     seeds = sorted({card["seed"] for card in cards})
