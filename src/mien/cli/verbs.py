@@ -222,6 +222,29 @@ def evaluate(
 
 
 @app.command(epilog=INTENDED_USE)
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="Runs, or folders of folds and seeds.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="The page (default: report.html in the run, or here)."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Put runs on one page: curves, scores, confusion, calibration, groups; tests between runs.
+
+    The page needs nothing but itself. All its numbers stand in a JSON file beside it.
+
+    [dim]mien report runs/a[/dim]
+
+    [dim]mien report runs/both runs/video runs/audio --out comparison.html[/dim]
+    """
+    from mien.report.runs import report as run
+
+    found = run(runs, out)
+    say(found.summary, as_json, f"{found.path} is ready; its numbers: {found.path.stem}.json")
+
+
+@app.command(epilog=INTENDED_USE)
 def predict(
     paths: Watched,
     run: Annotated[Path | None, typer.Option("--run", help="A finished run.")] = None,

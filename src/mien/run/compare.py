@@ -185,7 +185,7 @@ def _explained(found: dict[str, Any]) -> list[str]:
     first = every[0]
     unit = "speakers or other groups" if first["over"] == "groups" else "clips"
     return [
-        f"95 % intervals over {first['over']}. p: exchange test, in which both runs' answers of whole "
+        f"95 % intervals over {first['over']}. p: exchange test, in which the answers of whole "
         f"{unit} ({first['test']['units']}) change places."
     ]
 

@@ -18,6 +18,8 @@ from mien.run.infer import Predictions
 from mien.tasks import intervals, metrics
 from mien.types import Problem, Specs, TaskSpec
 
+CHOSEN_ON_TEST = "The epoch was chosen on the test part: its scores are optimistic."
+CUT_BY_CLIP = "Parts were cut by clip, not by speaker: scores are optimistic."
 _FEW = 8  # slices of a field that are told one by one
 
 
@@ -167,7 +169,7 @@ def summarise(out: Path, members: Sequence[Path]) -> None:
     by_seed = {}
     for seed in seeds:
         chosen = [m for m, card in zip(members, cards, strict=True) if card["seed"] == seed]
-        by_seed[seed] = _pooled(chosen, specs)
+        by_seed[seed] = pooled(*answers.joined(chosen, specs), specs)
     metrics_found: dict[str, Any] = {
         "part": checkpoint.read_object(members[0] / folder.METRICS)["part"],
         "seeds": seeds,
@@ -179,12 +181,12 @@ def summarise(out: Path, members: Sequence[Path]) -> None:
     }
     if len(seeds) > 1:
         metrics_found["by_seed"] = {str(seed): body for seed, body in by_seed.items()}
-        metrics_found["over_seeds"] = _over_seeds(by_seed, specs)
+        metrics_found["over_seeds"] = over_seeds(by_seed, specs)
     checkpoint.write_json(out / folder.METRICS, metrics_found)
 
 
-def _pooled(members: Sequence[Path], specs: Specs) -> dict[str, Any]:
-    whole, folds = answers.joined(members, specs)
+def pooled(whole: Predictions, folds: Sequence[str], specs: Specs) -> dict[str, Any]:
+    """The scores of all answers together; over folds, too, where each sample's fold is known."""
     body = report(whole, specs)
     for name in body if len(set(folds)) > 1 else ():
         targets, predictions = whole.tasks[name].pooled()
@@ -195,7 +197,8 @@ def _pooled(members: Sequence[Path], specs: Specs) -> dict[str, Any]:
     return body
 
 
-def _over_seeds(by_seed: Mapping[int, dict[str, Any]], specs: Specs) -> dict[str, Any]:
+def over_seeds(by_seed: Mapping[int, dict[str, Any]], specs: Specs) -> dict[str, Any]:
+    """Mean and deviation of the first scores of each task over seeds."""
     found: dict[str, Any] = {}
     for name, spec in specs.items():
         for key in headline(spec):

@@ -356,9 +356,9 @@ class _Training:
     def _notes(self, settings: RunConfig) -> list[str]:
         notes = []
         if self.select == "test":
-            notes.append("The epoch was chosen on the test part: its scores are optimistic.")
+            notes.append(score.CHOSEN_ON_TEST)
         if settings.data.random_split:
-            notes.append("Parts were cut by clip, not by speaker: scores are optimistic.")
+            notes.append(score.CUT_BY_CLIP)
         return notes
 
     def _card(self, settings: RunConfig, records: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from math import sqrt
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,16 @@ from numpy.typing import ArrayLike
 from mien.errors import ConfigError, DataError
 from mien.tasks.metrics import Floats, Integers, Statistic
 
-__all__ = ["FoldMean", "Interval", "bootstrap", "fold_mean", "percentiles", "resampled", "units"]
+__all__ = [
+    "FoldMean",
+    "Interval",
+    "bootstrap",
+    "fold_mean",
+    "percentiles",
+    "resampled",
+    "units",
+    "wilson",
+]
 
 RESAMPLES = 2000
 
@@ -102,6 +113,23 @@ def bootstrap(
         values |= part.scores(table.sum(0))
         samples |= part.scores(sums)
     return percentiles(values, samples, level, over)
+
+
+def wilson(hits: int, number: int, level: float = 0.95) -> tuple[float, float]:
+    """Wilson's interval of a share, such as the accuracy of a few clips; they count as independent.
+
+    Args:
+        hits: how often it was so.
+        number: of how many, at least 1.
+        level: share of such intervals that hold the truth.
+    """
+    if not 0 <= hits <= number or number < 1:
+        raise DataError(f"{hits} of {number} are no share")
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    share, spread = hits / number, z * z / number
+    middle = (share + spread / 2) / (1 + spread)
+    reach = z / (1 + spread) * sqrt(share * (1 - share) / number + spread / (4 * number))
+    return max(0.0, middle - reach), min(1.0, middle + reach)
 
 
 def fold_mean(

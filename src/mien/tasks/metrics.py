@@ -172,8 +172,7 @@ class Calibration:
         brier = (chances**2).sum(1) - 2 * of_truth + 1
         surprise = -np.log(np.maximum(of_truth, np.finfo(np.float64).eps))
         each = _summed(np.stack([np.ones_like(brier), brier, surprise], axis=1), groups, count)
-        place = np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)
-        place += groups * BINS
+        place = bins(confidence) + groups * BINS
         hits = (chances.argmax(1) == truth).astype(np.float64)
         binned = [
             np.bincount(place, weights=weights, minlength=count * BINS).reshape(count, BINS)
@@ -190,6 +189,11 @@ class Calibration:
             "brier": _ratio(totals[..., 1], answers),
             "nll": _ratio(totals[..., 2], answers),
         }
+
+
+def bins(confidence: Floats) -> Integers:
+    """The bin (N) of each confidence; one on the border of two belongs to the lower one."""
+    return np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)
 
 
 class Detection:
