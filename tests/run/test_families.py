@@ -16,7 +16,7 @@ from sklearn import metrics as reference
 
 import mien
 from mien.errors import DataError, RunError
-from mien.run import folder, score
+from mien.run import answers, folder, score
 from mien.run.train import train
 
 
@@ -72,7 +72,7 @@ def test_folds_keep_whole_speakers_apart_and_test_every_clip_once(family: Made) 
     speakers: dict[str, set[str]] = defaultdict(set)
     tested: list[str] = []
     for member in members:
-        found, folds = score.read_predictions(member / "predictions.parquet", {})
+        found, folds = answers.read(member / "predictions.parquet", {})
         tested += found.ids
         assert {f"fold-{fold}" for fold in folds} == {member.name}
         for speaker in found.group:
@@ -93,7 +93,7 @@ def test_a_family_has_the_mean_over_folds_and_the_pooled_score(family: Made) -> 
     uars, truth, said = [], [], []
     for member in _members(family):
         uars.append(_own_scores(member)["uar"])
-        found, _ = score.read_predictions(member / "predictions.parquet", specs)
+        found, _ = answers.read(member / "predictions.parquet", specs)
         truth += [int(t[0]) for t in found.tasks["emotion"].targets]
         said += [int(s.argmax()) for s in found.tasks["emotion"].scores]
     folds = body["folds"]["uar"]

@@ -2,61 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
+from answered import AFFECT, CLIPS, EMOTION, SPECS, made
 from sklearn import metrics as reference
 
-from mien.errors import DataError, RunError
+from mien.errors import DataError
 from mien.run import score
-from mien.run.infer import Answers, Floats, Predictions
-from mien.types import Problem, Resolution, Specs, TaskSpec
-
-EMOTION = TaskSpec(name="emotion", problem=Problem.ONE_OF_N, labels=("x", "y", "z"))
-UNITS = TaskSpec(
-    name="au", problem=Problem.MANY_OF_N, labels=("AU1", "AU2"), resolution=Resolution.FRAME
-)
-AFFECT = TaskSpec(
-    name="affect",
-    problem=Problem.REGRESSION,
-    labels=("valence", "arousal"),
-    resolution=Resolution.FRAME,
-)
-SPECS: Specs = {spec.name: spec for spec in (EMOTION, UNITS, AFFECT)}
-CLIPS = 40
-
-
-def _made(clips: int = CLIPS, speakers: int = 8) -> Predictions:
-    """Answers of three tasks; some clips and frames are not annotated."""
-    random = np.random.default_rng(1)
-    found = Predictions(
-        ids=[f"clip{i}" for i in range(clips)], group=[f"p{i % speakers}" for i in range(clips)]
-    )
-    emotion = found.tasks["emotion"] = Answers()
-    units, affect = Answers(), Answers()
-    found.tasks |= {"au": units, "affect": affect}
-    for i in range(clips):
-        length = int(random.integers(1, 6))
-        truth = float(random.choice(3, p=[0.6, 0.3, 0.1]))
-        scores = random.dirichlet([1, 1, 1], size=1)
-        scores[0, int(truth)] += 0.3
-        emotion.targets.append(np.array([np.nan if i % 9 == 4 else truth]))
-        emotion.scores.append(scores / scores.sum())
-        seen = random.random((length, 2))
-        units.scores.append(seen)
-        units.targets.append(
-            np.where(
-                random.random((length, 2)) < 0.2,
-                np.nan,
-                seen + 0.2 * random.normal(size=(length, 2)) > 0.5,
-            )
-        )
-        affect.scores.append(random.normal(size=(length, 2)))
-        affect.targets.append(affect.scores[-1] + random.normal(size=(length, 2)))
-        if i % 5 == 2:
-            affect.targets[-1][:] = np.nan
-    return found
+from mien.run.infer import Answers, Floats
 
 
 def _known(answers: Answers) -> tuple[Floats, Floats]:
@@ -68,7 +21,7 @@ def _known(answers: Answers) -> tuple[Floats, Floats]:
 
 
 def test_scores_of_classes_are_those_of_scikit_learn() -> None:
-    found = _made()
+    found = made()
     body = score.report(found, SPECS)["emotion"]
     targets, scores = _known(found.tasks["emotion"])
     known = ~np.isnan(targets)
@@ -90,7 +43,7 @@ def test_scores_of_classes_are_those_of_scikit_learn() -> None:
 
 
 def test_scores_of_frames_leave_out_what_is_not_annotated() -> None:
-    found = _made()
+    found = made()
     report = score.report(found, SPECS)
     targets, scores = _known(found.tasks["au"])
     by_label = []
@@ -106,7 +59,7 @@ def test_scores_of_frames_leave_out_what_is_not_annotated() -> None:
 
 
 def test_intervals_are_over_clips_and_over_groups_and_hold_the_score() -> None:
-    for name, body in score.report(_made(), SPECS).items():
+    for name, body in score.report(made(), SPECS).items():
         assert body["intervals"], name
         for key, drawn in body["intervals"].items():
             assert drawn.keys() == {"clips", "groups"}
@@ -117,12 +70,12 @@ def test_intervals_are_over_clips_and_over_groups_and_hold_the_score() -> None:
 
 
 def test_one_speaker_says_nothing_about_the_next() -> None:
-    body = score.report(_made(speakers=1), SPECS)["emotion"]
+    body = score.report(made(speakers=1), SPECS)["emotion"]
     assert {unit for drawn in body["intervals"].values() for unit in drawn} == {"clips"}
 
 
 def test_a_task_nobody_annotated_is_left_out_not_an_error() -> None:
-    found = _made()
+    found = made()
     found.tasks["affect"].targets = [np.full_like(t, np.nan) for t in found.tasks["affect"].targets]
     found.tasks["au"].targets = []
     assert score.report(found, SPECS).keys() == {"emotion"}
@@ -132,7 +85,7 @@ def test_a_task_nobody_annotated_is_left_out_not_an_error() -> None:
 
 
 def test_selection_is_the_mean_over_tasks_of_what_each_field_compares() -> None:
-    found = _made()
+    found = made()
     report = score.report(found, SPECS)
     value, named = score.selection(found, SPECS, None)
     used = [
@@ -146,59 +99,22 @@ def test_selection_is_the_mean_over_tasks_of_what_each_field_compares() -> None:
 
 
 def test_of_an_error_less_is_better() -> None:
-    found = _made()
+    found = made()
     value, named = score.selection(found, {"affect": AFFECT}, "mae")
     assert value == -named["affect/mae"] < 0
 
 
 def test_a_metric_that_a_task_lacks_is_named_with_one_that_it_has() -> None:
     with pytest.raises(DataError, match="task 'emotion' has no score 'ccc'") as error:
-        score.selection(_made(), {"emotion": EMOTION}, "ccc")
+        score.selection(made(), {"emotion": EMOTION}, "ccc")
     assert error.value.fix == "train.metric=uar"
 
 
 @pytest.mark.parametrize("targets", [[], [np.array([np.nan])] * CLIPS])
 def test_nothing_can_be_selected_without_labels(targets: list[Floats]) -> None:
-    found = _made()
+    found = made()
     found.tasks["emotion"].targets = targets
     with pytest.raises(
         DataError, match="no row of the part that selects has a label of task 'emotion'"
     ):
         score.selection(found, {"emotion": EMOTION}, None)
-
-
-# -- on the disk -----------------------------------------------------------------------------------
-
-
-def test_predictions_come_back_as_they_were(tmp_path: Path) -> None:
-    found = _made()
-    found.tasks["au"].scores[3] = np.zeros((0, 2))  # a clip of which no frame was seen
-    found.tasks["au"].targets[3] = np.zeros((0, 2))
-    score.write_predictions(tmp_path / "p.parquet", found, fold=2)
-    again, folds = score.read_predictions(tmp_path / "p.parquet", SPECS)
-    assert (again.ids, again.group, set(folds)) == (found.ids, found.group, {2})
-    for name, answers in found.tasks.items():
-        for field in ("scores", "targets"):
-            pairs = zip(getattr(answers, field), getattr(again.tasks[name], field), strict=True)
-            for one, two in pairs:
-                assert one.shape == two.shape
-                np.testing.assert_array_equal(one, two)
-    assert score.report(again, SPECS) == score.report(found, SPECS)
-
-
-def test_predictions_without_labels_come_back_as_unknown(tmp_path: Path) -> None:
-    found = _made(3)
-    for answers in found.tasks.values():
-        answers.targets = []
-    score.write_predictions(tmp_path / "p.parquet", found, fold=None)
-    again, folds = score.read_predictions(tmp_path / "p.parquet", SPECS)
-    assert folds == [None] * 3
-    for name, answers in again.tasks.items():
-        assert [len(t) for t in answers.targets] == [len(s) for s in found.tasks[name].scores]
-        assert not len(answers.owners())
-
-
-def test_predictions_that_cannot_be_read_are_named(tmp_path: Path) -> None:
-    (tmp_path / "predictions.parquet").write_bytes(b"PAR1 of something")
-    with pytest.raises(RunError, match=r"cannot read predictions\.parquet"):
-        score.read_predictions(tmp_path / "predictions.parquet", SPECS)

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from mien.errors import ConfigError, DataError
-from mien.tasks.intervals import bootstrap, fold_mean, paired_difference
+from mien.tasks.intervals import bootstrap, fold_mean
 from mien.tasks.metrics import Agreement, Calibration, Confusion, Statistic, score
 
 LABELS = ("a", "b", "c")
@@ -153,48 +153,6 @@ def test_too_little_to_draw_from_is_refused() -> None:
         bootstrap(ACCURACY, targets, predictions, level=95)
     with pytest.raises(ConfigError, match="resample"):
         bootstrap(ACCURACY, targets, predictions, resamples=0)
-
-
-# Two runs
-
-
-def test_a_run_does_not_differ_from_itself() -> None:
-    rng = np.random.default_rng(10)
-    targets, predictions = answers(rng, rng.random(80) < 0.6)
-    found = paired_difference(ACCURACY, targets, predictions, predictions, resamples=100)
-    assert {(i.value, i.low, i.high) for i in found.values()} == {(0.0, 0.0, 0.0)}
-
-
-def test_a_pair_is_compared_on_the_same_clips() -> None:
-    rng = np.random.default_rng(11)
-    hard = rng.random(400) < 0.5
-    targets, b = answers(rng, ~hard)
-    rescued = ~hard | (rng.random(400) < 0.1)
-    a = np.eye(3)[np.where(rescued, targets, (targets + 1) % 3)]
-    found = paired_difference(ACCURACY, targets, a, b)["war"]
-    gain = (rescued & hard).mean()
-    assert found.value == pytest.approx(gain)
-    assert found.low > 0
-    # Each clip gains 0 or 1: the error of that mean, not of two accuracies.
-    assert found.high - found.low == pytest.approx(
-        2 * 1.96 * np.sqrt(gain * (1 - gain) / 400), rel=0.12
-    )
-    swapped = paired_difference(ACCURACY, targets, b, a)["war"]
-    assert (swapped.value, swapped.low) == pytest.approx((-found.value, -found.high))
-
-
-def test_a_pair_can_be_compared_over_groups() -> None:
-    rng = np.random.default_rng(12)
-    speakers = np.repeat(np.arange(20), 20)
-    targets, b = answers(rng, np.zeros(400, dtype=bool))
-    _, a = (
-        targets,
-        np.eye(3)[np.where((rng.random(20) < 0.5)[speakers], targets, (targets + 1) % 3)],
-    )
-    names = [str(speaker) for speaker in speakers]
-    clips = paired_difference(ACCURACY, targets, a, b)["war"]
-    groups = paired_difference(ACCURACY, targets, a, b, groups=names)["war"]
-    assert groups.high - groups.low > 2 * (clips.high - clips.low)
 
 
 # Folds

@@ -197,7 +197,8 @@ def evaluate(
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Also write the JSON here.")] = None,
     against: Annotated[
-        Path | None, typer.Option("--against", help="Another run: how far apart are their scores?")
+        list[Path] | None,
+        typer.Option("--against", help="Another run: how far apart are they? May be repeated."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -205,7 +206,7 @@ def evaluate(
 
     [dim]mien evaluate runs/a --data others.csv --out scores.json[/dim]
     """
-    if against is not None:
+    if against:
         from mien.run import compare
 
         if data is not None or out is not None:
@@ -218,6 +219,29 @@ def evaluate(
 
     metrics = score(run, data=data, out=out)
     say(metrics, as_json, table(metrics))
+
+
+@app.command(epilog=INTENDED_USE)
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="Runs, or folders of folds and seeds.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="The page (default: report.html in the run, or here)."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Put runs on one page: curves, scores, confusion, calibration, groups; tests between runs.
+
+    The page needs nothing but itself. All its numbers stand in a JSON file beside it.
+
+    [dim]mien report runs/a[/dim]
+
+    [dim]mien report runs/both runs/video runs/audio --out comparison.html[/dim]
+    """
+    from mien.report.runs import report as run
+
+    found = run(runs, out)
+    say(found.summary, as_json, f"{found.path} is ready; its numbers: {found.path.stem}.json")
 
 
 @app.command(epilog=INTENDED_USE)

@@ -120,6 +120,15 @@ class RowDataset(Dataset[Sample]):
         with _blamed(row):
             return self._of_row(row)
 
+    def groups(self) -> dict[str, list[list[str | int | float | None]]]:
+        """What samples can be compared by: their groups fields and speaker, where rows have any.
+
+        Of each sample one value a row: one for a clip, one an utterance for a dialogue.
+        """
+        said = [[_compared(row) for row in rows] for rows in self.items]
+        names = dict.fromkeys(name for rows in said for row in rows for name in row)
+        return {name: [[row.get(name) for row in rows] for rows in said] for name in names}
+
     def _of_row(self, row: Row) -> dict[str, Array]:
         frames = [spec for spec in self.specs.values() if spec.resolution is Resolution.FRAME]
         made = self._of_frames(row, frames) if frames else {}
@@ -301,6 +310,11 @@ def _blamed(row: Row) -> Iterator[None]:
     except DataError as error:
         where = error.where or f"row {row.id!r}"
         raise DataError(error.what, where=where, fix=error.fix) from error
+
+
+def _compared(row: Row) -> dict[str, str | int | float]:
+    """What a row can be compared by; a groups field called "speaker" is the manifest's own word."""
+    return ({} if row.speaker is None else {"speaker": row.speaker}) | row.groups
 
 
 def _dialogues(rows: Sequence[Row]) -> list[list[Row]]:

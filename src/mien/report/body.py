@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from mien.report import colours, lanes, tables, words
+from mien.report import colours, document, lanes, tables, words
 from mien.report.lanes import Axis
 from mien.report.steps import Steps
 from mien.timelines import segments
@@ -62,19 +62,13 @@ def header(timeline: Timeline, heading: str, notice: str, media: str | None) -> 
         facts["plays"] = media
     made_by = list(timeline.made_by.items())[:_FACTS]
     facts |= {name: text for name, text in made_by if name not in facts}
-    listed = "".join(
-        f"<div><dt>{words.safe(name, 40)}</dt><dd>{words.named(text, 200)}</dd></div>"
-        for name, text in facts.items()
-        if text
-    )
+    listed = [
+        (words.safe(name, 40), words.named(text, 200)) for name, text in facts.items() if text
+    ]
     notes = "".join(f"<li>{words.safe(note, 300)}</li>" for note in timeline.notes[:_NOTES])
-    first, mark, rest = notice.partition(". ")
-    rest = f" {words.safe(rest, 3000)}" if rest else ""
     return (
-        f"<header><h1>{words.named(heading, 200)}</h1>"
-        f'<aside class="notice" aria-label="Intended use"><p><strong>{words.safe(first, 600)}'
-        f"{mark.strip()}</strong>{rest}</p></aside>"
-        f'<dl class="facts">{listed}</dl>'
+        f"<header><h1>{words.named(heading, 200)}</h1>{document.notice(notice)}"
+        + document.facts(listed)
         + (f'<ul class="notes" aria-label="Notes">{notes}</ul>' if notes else "")
         + "</header>"
     )

@@ -15,21 +15,18 @@ segments where there are too many.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import math
 import mimetypes
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from importlib import resources
 from pathlib import PurePath
 from urllib.parse import quote
 
 from mien.errors import RunError
 from mien.notice import INTENDED_USE
-from mien.report import body, packed, steps, words
+from mien.report import body, document, packed, steps, words
 from mien.report.body import Drawn, Thumbnail
 from mien.report.lanes import Axis
 from mien.types import Specs, TaskSpec, Timeline, Track
@@ -91,7 +88,14 @@ def page(
     for room in _ROOMS:
         pictures = _pictures(tracks, thumbnails or {}, room.pictures)
         for inside, numbers in _drawings(timeline, specs, pictures, media, room):
-            html = _whole(heading, top + inside, numbers)
+            html = document.document(
+                heading,
+                top + inside,
+                style="page.css",
+                script="page.js",
+                numbers=numbers,
+                media=True,
+            )
             if len(html.encode()) <= LIMIT:
                 return html
     raise RunError(f"the page of {heading!r} does not fit into {LIMIT // 1000} kB")
@@ -242,31 +246,3 @@ def _player(media: str | None) -> str:
     return (
         f'<{tag} src="{words.safe(source, 2000)}" controls preload="metadata" playsinline></{tag}>'
     )
-
-
-def _whole(heading: str, inside: str, numbers: object) -> str:
-    style, code = _asset("page.css"), _asset("page.js")
-    policy = (
-        "default-src 'none'; img-src data:; media-src 'self' file:; "
-        f"style-src '{_hash(style)}'; script-src '{_hash(code)}'; "
-        "base-uri 'none'; form-action 'none'"
-    )
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        '<meta name="color-scheme" content="light dark">\n'
-        '<meta name="referrer" content="no-referrer">\n'
-        f"<title>{words.safe(heading)} · mien</title>\n<style>{style}</style>\n</head>\n<body>\n"
-        f'{inside}\n<script type="application/json" id="numbers">{words.script(numbers)}</script>\n'
-        f"<script>{code}</script>\n</body>\n</html>\n"
-    )
-
-
-def _asset(name: str) -> str:
-    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
-
-
-def _hash(text: str) -> str:
-    """What the content security policy knows an inline style or script by."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

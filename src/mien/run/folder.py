@@ -32,6 +32,8 @@ from mien.types import Specs, TaskSpec
 
 CONFIG, MODEL, LABELS, CARD = "config.yaml", "model.safetensors", "labels.json", "card.json"
 METRICS, PREDICTIONS, LOG = "metrics.json", "predictions.parquet", "log.jsonl"
+FAMILY = "family.json"
+_MOST_MEMBERS = 10_000
 
 # From free to strict. A run inherits the strictest licence among its data and ancestors.
 LICENCES = ("Apache-2.0", "MIT", "CC-BY-4.0", "CC-BY-SA-4.0", "CC-BY-NC-4.0", "CC-BY-NC-SA-4.0")
@@ -156,6 +158,30 @@ def read_card(folder: Path) -> dict[str, Any]:
             fix="the mien train command that began it",
         )
     return card
+
+
+def seed_of(folder: Path) -> int:
+    """The seed that a finished run started from."""
+    seed = read_card(folder).get("seed")
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        raise RunError(f"its card names no seed but {seed!r:.60}", where=str(folder))
+    return seed
+
+
+def members(folder: Path) -> list[Path]:
+    """The runs of a family of folds and seeds; a run alone is the only one of its own."""
+    if not (folder / FAMILY).is_file():
+        return [folder]
+    names = checkpoint.read_object(folder / FAMILY).get("members")
+    if not isinstance(names, list) or not 0 < len(names) <= _MOST_MEMBERS:
+        raise RunError(f"{FAMILY} lists no runs", where=str(folder))
+    for name in names:
+        inside = (
+            isinstance(name, str) and not Path(name).is_absolute() and ".." not in Path(name).parts
+        )
+        if not inside or not (folder / name).is_dir():
+            raise RunError(f"{FAMILY} names {name!r:.80}, which is no run in it", where=str(folder))
+    return [folder / name for name in names]
 
 
 def claim(folder: Path, config: RunConfig, facts: Mapping[str, Any]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -19,6 +20,8 @@ from mien.run.batches import Collate, Seen
 from mien.types import Batch, Objective, Output, Sample, Specs, TaskSpec
 
 Floats = NDArray[np.float64]
+Value: TypeAlias = str | int | float | None
+"""What a sample is compared by; None where nobody said."""
 
 
 @dataclass(slots=True)
@@ -43,6 +46,11 @@ class Answers:
         counts = [int(_annotated(target).sum()) for target in self.targets]
         return np.repeat(np.arange(len(counts)), counts)
 
+    def positions(self) -> NDArray[np.int64]:
+        """For each pooled position its place within its sample; 0 for a clip."""
+        places = [np.flatnonzero(_annotated(target)) for target in self.targets]
+        return np.concatenate([np.zeros(0, np.int64), *places]).astype(np.int64)
+
 
 def _annotated(targets: Floats) -> NDArray[np.bool_]:
     unknown = np.isnan(targets)
@@ -51,13 +59,18 @@ def _annotated(targets: Floats) -> NDArray[np.bool_]:
 
 @dataclass(slots=True)
 class Predictions:
-    """What a model said of every sample, in the order of the rows."""
+    """What a model said of every sample, in the order of the rows.
+
+    ``groups`` holds what samples can be compared by, such as speaker or age: by name a list of
+    values for each sample, one for all of it or one a position.
+    """
 
     ids: list[str] = field(default_factory=list)
     group: list[str] = field(default_factory=list)
     present: list[dict[str, bool]] = field(default_factory=list)
     times: list[Floats | None] = field(default_factory=list)
     tasks: dict[str, Answers] = field(default_factory=dict)
+    groups: dict[str, list[list[Value]]] = field(default_factory=dict)
 
 
 @torch.inference_mode()
@@ -67,6 +80,8 @@ def predict(
     """Run the model in evaluation mode over a dataset."""
     model.eval()
     found = Predictions(tasks={name: Answers() for name in specs})
+    if isinstance(dataset, RowDataset):
+        found.groups = dataset.groups()
     for batch in batches(dataset, specs, batch_size, model.front_end):
         output = model(batch.to(device_of(model)))
         collect(found, batch, output.to("cpu"), specs)

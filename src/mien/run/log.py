@@ -34,15 +34,17 @@ class Log:
             os.fsync(file.fileno())
 
     def lines(self) -> list[dict[str, Any]]:
-        """Every whole line; a half-written last one is left out."""
+        """Every whole line; a half-written last one, and what is no object, is left out."""
         if not self.path.exists():
             return []
         found = []
-        for text in self.path.read_text(encoding="utf-8").splitlines():
+        for text in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
-                found.append(json.loads(text))
-            except json.JSONDecodeError:
+                line = json.loads(text)
+            except (ValueError, RecursionError):
                 continue
+            if isinstance(line, dict):
+                found.append(line)
         return found
 
     def rewind(self, stage: str, step: int) -> None:

@@ -7,18 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from rich.console import Console
 
 from mien import tasks
 from mien.config import RunConfig
 from mien.data.manifest import Manifest, Row
 from mien.errors import DataError, RunError
-from mien.run import assemble, checkpoint, folder
-from mien.run.infer import Answers, Floats, Predictions
+from mien.run import answers, assemble, checkpoint, folder, slices
+from mien.run.infer import Predictions
 from mien.tasks import intervals, metrics
 from mien.types import Problem, Specs, TaskSpec
+
+CHOSEN_ON_TEST = "The epoch was chosen on the test part: its scores are optimistic."
+CUT_BY_CLIP = "Parts were cut by clip, not by speaker: scores are optimistic."
+_FEW = 8  # slices of a field that are told one by one
 
 
 def selection(
@@ -56,85 +58,34 @@ def headline(spec: TaskSpec) -> tuple[str, ...]:
 def report(found: Predictions, specs: Specs) -> dict[str, Any]:
     """Every task's scores, with intervals over clips and over groups."""
     return {
-        name: _task_report(found, found.tasks[name], spec)
-        for name, spec in specs.items()
-        if len(found.tasks[name].owners())
+        name: _task_report(found, name, specs) for name in specs if len(found.tasks[name].owners())
     }
 
 
-def _task_report(found: Predictions, answers: Answers, spec: TaskSpec) -> dict[str, Any]:
-    targets, predictions = answers.pooled()
-    owners = answers.owners()
-    clips = [found.ids[i] for i in owners]
-    groups = [found.group[i] or found.ids[i] for i in owners]
-    statistics = tasks.statistics(spec)
-    body: dict[str, Any] = {
-        "answers": len(targets),
-        "clips": len(set(clips)),
-        "groups": len(set(groups)),
-        "scores": tasks.scores(spec, targets, predictions),
-        "intervals": {},
-    }
-    for unit, names in (("clips", clips), ("groups", groups)):
-        if len(set(names)) < 2:
-            continue  # one speaker says nothing about the next one
-        drawn = intervals.bootstrap(
-            statistics,
-            targets,
-            predictions,
-            clips=names if unit == "clips" else None,
-            groups=names if unit == "groups" else None,
-        )
-        for key in headline(spec):
-            if key in drawn:
-                body["intervals"].setdefault(key, {})[unit] = drawn[key].to_dict()
+def _task_report(found: Predictions, name: str, specs: Specs) -> dict[str, Any]:
+    spec, wanted = specs[name], headline(specs[name])
+    pooled = slices.Pooled.of(found, found.tasks[name])
+    drawn = pooled.drawn(spec)
+    scores = tasks.scores(spec, pooled.targets, pooled.scores)
+    body: dict[str, Any] = {"by": tasks.default_metric(spec), **pooled.sizes()}
+    body |= {"scores": scores, "intervals": slices.chosen(drawn, wanted)}
     if spec.categorical:
-        matrix = metrics.Confusion(spec.labels, spec.invalid).matrix(targets, predictions)
+        matrix = metrics.Confusion(spec.labels, spec.invalid).matrix(pooled.targets, pooled.scores)
         body["confusion"] = {"labels": list(spec.labels), "rows_are_targets": matrix.tolist()}
         body["per_class"] = metrics.per_class(matrix, spec.labels)
+    elif spec.problem is Problem.MANY_OF_N:
+        detection = metrics.Detection(spec.labels, spec.threshold, spec.invalid)
+        body["per_class"] = detection.per_class(pooled.targets, pooled.scores)
+    else:
+        agreement = metrics.Agreement(spec.labels, spec.invalid)
+        body["per_dimension"] = agreement.per_dimension(pooled.targets, pooled.scores)
+    each = drawn.get("groups") or drawn.get("clips") or {}
+    for label, row in (body.get("per_class") or body["per_dimension"]).items():
+        row["intervals"] = {
+            key: each[f"{key}/{label}"].to_dict() for key in [*row] if f"{key}/{label}" in each
+        }
+    body["slices"] = slices.slices(found, name, specs, wanted)
     return body
-
-
-# -- predictions on the disk -----------------------------------------------------------------------
-
-
-def write_predictions(path: Path, found: Predictions, *, fold: int | None) -> None:
-    """Keep what scores are made of: one row a sample, positions as nested lists."""
-    table: dict[str, Any] = {
-        "id": found.ids,
-        "group": found.group,
-        "fold": pa.array([fold] * len(found.ids), pa.int64()),
-    }
-    for name, answers in found.tasks.items():
-        table[f"scores.{name}"] = [scores.tolist() for scores in answers.scores]
-        if answers.targets:
-            table[f"targets.{name}"] = [np.atleast_2d(t.T).T.tolist() for t in answers.targets]
-    packed = pa.BufferOutputStream()
-    pq.write_table(pa.table(table), packed)
-    checkpoint.write_bytes(path, packed.getvalue().to_pybytes())
-
-
-def read_predictions(path: Path, specs: Specs) -> tuple[Predictions, list[int | None]]:
-    """Read what :func:`write_predictions` wrote, with the fold of each sample."""
-    try:
-        columns = pq.read_table(path).to_pydict()
-    except (OSError, pa.ArrowException) as error:
-        raise RunError(f"cannot read {path.name}: {error}", where=str(path.parent)) from error
-    found = Predictions(ids=columns["id"], group=columns["group"])
-    for name, spec in specs.items():
-        answers = found.tasks[name] = Answers()
-        answers.scores = [_rows(s, spec.width) for s in columns[f"scores.{name}"]]
-        width = 1 if spec.categorical else spec.width
-        unlabelled = [np.full((len(s), width), np.nan) for s in answers.scores]
-        for target in columns.get(f"targets.{name}", unlabelled):
-            values = _rows(target, width)
-            answers.targets.append(values[:, 0] if spec.categorical else values)
-    return found, columns["fold"]
-
-
-def _rows(values: Any, width: int) -> Floats:
-    """Nested lists as (P, C), also where P is 0."""
-    return np.asarray(values, dtype=np.float64).reshape(-1, width)
 
 
 # -- verbs -----------------------------------------------------------------------------------------
@@ -211,14 +162,14 @@ def _left_out(manifest: Manifest, settings: RunConfig, fold: int | None, own: bo
 def summarise(out: Path, members: Sequence[Path]) -> None:
     """Scores of folds and seeds together: per member, mean over folds, and pooled answers."""
     names = [str(member.relative_to(out)) for member in members]
-    checkpoint.write_json(out / "family.json", {"members": names})
+    checkpoint.write_json(out / folder.FAMILY, {"members": names})
     specs = folder.read_labels(members[0])
     cards = [checkpoint.read_json(member / folder.CARD) for member in members]
     seeds = sorted({card["seed"] for card in cards})
     by_seed = {}
     for seed in seeds:
         chosen = [m for m, card in zip(members, cards, strict=True) if card["seed"] == seed]
-        by_seed[seed] = _pooled(chosen, specs)
+        by_seed[seed] = pooled(*answers.joined(chosen, specs), specs)
     metrics_found: dict[str, Any] = {
         "part": checkpoint.read_object(members[0] / folder.METRICS)["part"],
         "seeds": seeds,
@@ -230,29 +181,12 @@ def summarise(out: Path, members: Sequence[Path]) -> None:
     }
     if len(seeds) > 1:
         metrics_found["by_seed"] = {str(seed): body for seed, body in by_seed.items()}
-        metrics_found["over_seeds"] = _over_seeds(by_seed, specs)
+        metrics_found["over_seeds"] = over_seeds(by_seed, specs)
     checkpoint.write_json(out / folder.METRICS, metrics_found)
 
 
-def joined(members: Sequence[Path], specs: Specs) -> tuple[Predictions, list[str]]:
-    """The kept predictions of several runs as one, and the run of each sample."""
-    whole = Predictions(tasks={name: Answers() for name in specs})
-    folds: list[str] = []
-    for member in members:
-        if not (member / folder.PREDICTIONS).is_file():
-            continue  # it had no test part
-        found, _ = read_predictions(member / folder.PREDICTIONS, specs)
-        whole.ids += found.ids
-        whole.group += found.group
-        folds += [member.name] * len(found.ids)
-        for name, answers in found.tasks.items():
-            whole.tasks[name].scores += answers.scores
-            whole.tasks[name].targets += answers.targets
-    return whole, folds
-
-
-def _pooled(members: Sequence[Path], specs: Specs) -> dict[str, Any]:
-    whole, folds = joined(members, specs)
+def pooled(whole: Predictions, folds: Sequence[str], specs: Specs) -> dict[str, Any]:
+    """The scores of all answers together; over folds, too, where each sample's fold is known."""
     body = report(whole, specs)
     for name in body if len(set(folds)) > 1 else ():
         targets, predictions = whole.tasks[name].pooled()
@@ -263,7 +197,8 @@ def _pooled(members: Sequence[Path], specs: Specs) -> dict[str, Any]:
     return body
 
 
-def _over_seeds(by_seed: Mapping[int, dict[str, Any]], specs: Specs) -> dict[str, Any]:
+def over_seeds(by_seed: Mapping[int, dict[str, Any]], specs: Specs) -> dict[str, Any]:
+    """Mean and deviation of the first scores of each task over seeds."""
     found: dict[str, Any] = {}
     for name, spec in specs.items():
         for key in headline(spec):
@@ -299,14 +234,34 @@ def table(found: Mapping[str, Any]) -> str:
             folds = body.get("folds", {}).get(key)
             mean = f"  folds {folds['mean']:.3f} ± {folds['std'] or 0:.3f}" if folds else ""
             lines.append(f"  {key:<12} {value:.3f}  {over}{mean}")
-        if "per_class" in body:
+        if "confusion" in body:
             recalls = {c: v["recall"] for c, v in body["per_class"].items()}
             said = ", ".join(f"{c} {r:.2f}" for c, r in recalls.items() if r is not None)
             lines.append(f"  {'recall':<12} {said}")
+        lines += _slice_lines(body)
     for name, scores in found.get("over_seeds", {}).items():
         said = ", ".join(f"{k} {v['mean']:.3f} ± {v['std']:.3f}" for k, v in scores.items())
         lines.append(f"{name} over {len(found['seeds'])} seeds: {said}")
     return "\n".join(lines + [f"note: {note}" for note in found.get("notes", [])])
+
+
+def _slice_lines(body: Mapping[str, Any]) -> list[str]:
+    """A line for each field: its slices, or the ends of their range where there are many."""
+    lines, key = [], body.get("by")
+    for field, found in body.get("slices", {}).items():
+        parts = [part for part in found["slices"] if key in part.get("scores", {})]
+        parts.sort(key=lambda part: part["scores"][key])
+        told = [
+            f"{'not stated' if part['value'] is None else part['value']} {part['scores'][key]:.2f}"
+            for part in parts
+        ]
+        said = ", ".join(told or ["nothing"])
+        if len(told) > _FEW:
+            said = f"{len(told)} of them, from {told[0]} to {told[-1]}"
+        small = len(found["slices"]) - len(told)
+        rest = f"; {small} with too few clips for a score" if small else ""
+        lines.append(f"  by {field}: {key} {said}{rest}")
+    return lines
 
 
 def _origin(found: Mapping[str, Any]) -> str:

@@ -21,7 +21,7 @@ from mien.errors import ConfigError, DataError, did_you_mean
 from mien.notice import INTENDED_USE
 from mien.parts import keys, towers
 from mien.parts.model import Model
-from mien.run import assemble, checkpoint, folder, infer, processes, score, seeing
+from mien.run import answers, assemble, checkpoint, folder, infer, processes, score, seeing
 from mien.run.batches import seed_for
 from mien.run.log import Log
 from mien.run.loop import Loop
@@ -336,7 +336,7 @@ class _Training:
         if rows and self.specs:
             held = self._dataset(settings, settings.stages[-1], rows)
             found = infer.predict(model, held, self.specs, batch_size=_BATCH_FOR_SCORING)
-            score.write_predictions(self.out / folder.PREDICTIONS, found, fold=self.job.fold)
+            answers.write(self.out / folder.PREDICTIONS, found, fold=self.job.fold)
             metrics = score.report(found, self.specs)
         head = {"part": part, "seed": settings.seed, "fold": self.job.fold, "select": self.select}
         head |= {"versions": folder.versions(), "notes": self._notes(settings)}
@@ -356,9 +356,9 @@ class _Training:
     def _notes(self, settings: RunConfig) -> list[str]:
         notes = []
         if self.select == "test":
-            notes.append("The epoch was chosen on the test part: its scores are optimistic.")
+            notes.append(score.CHOSEN_ON_TEST)
         if settings.data.random_split:
-            notes.append("Parts were cut by clip, not by speaker: scores are optimistic.")
+            notes.append(score.CUT_BY_CLIP)
         return notes
 
     def _card(self, settings: RunConfig, records: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""How sure a score is: bootstrap intervals, differences of two runs, and scores over folds.
+"""How sure a score is: bootstrap intervals, and scores over folds.
 
 What is drawn again is the clip, or the whole group: clips of one speaker resemble each other, so
 an interval over clips is too narrow as a statement on new speakers.
@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from math import sqrt
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,16 @@ from numpy.typing import ArrayLike
 from mien.errors import ConfigError, DataError
 from mien.tasks.metrics import Floats, Integers, Statistic
 
-__all__ = ["FoldMean", "Interval", "bootstrap", "fold_mean", "paired_difference"]
+__all__ = [
+    "FoldMean",
+    "Interval",
+    "bootstrap",
+    "fold_mean",
+    "percentiles",
+    "resampled",
+    "units",
+    "wilson",
+]
 
 RESAMPLES = 2000
 
@@ -93,45 +104,32 @@ def bootstrap(
         level: share of the resampled scores between the ends.
         seed: the same seed gives the same intervals.
     """
-    units, count, over = _units(len(np.asarray(targets)), clips, groups)
-    tables = [part.totals(targets, predictions, units, count) for part in statistics]
-    drawn = _resampled(tables, resamples, seed, over)
+    index, count, over = units(len(np.asarray(targets)), clips, groups)
+    tables = [part.totals(targets, predictions, index, count) for part in statistics]
+    drawn = resampled(tables, resamples, seed, over)
     values: dict[str, Floats] = {}
     samples: dict[str, Floats] = {}
     for part, table, sums in zip(statistics, tables, drawn, strict=True):
         values |= part.scores(table.sum(0))
         samples |= part.scores(sums)
-    return _intervals(values, samples, level, over)
+    return percentiles(values, samples, level, over)
 
 
-def paired_difference(
-    statistics: Sequence[Statistic],
-    targets: ArrayLike,
-    a: ArrayLike,
-    b: ArrayLike,
-    *,
-    clips: Sequence[str] | None = None,
-    groups: Sequence[str] | None = None,
-    resamples: int = RESAMPLES,
-    level: float = 0.95,
-    seed: int = 0,
-) -> dict[str, Interval]:
-    """Intervals for the score of ``a`` minus that of ``b``, two predictions of the same answers.
+def wilson(hits: int, number: int, level: float = 0.95) -> tuple[float, float]:
+    """Wilson's interval of a share, such as the accuracy of a few clips; they count as independent.
 
-    Both are scored on the same draws, so that clips which are hard for both do not widen the
-    interval. One that leaves out 0 shows a difference. Other arguments as in :func:`bootstrap`.
+    Args:
+        hits: how often it was so.
+        number: of how many, at least 1.
+        level: share of such intervals that hold the truth.
     """
-    units, count, over = _units(len(np.asarray(targets)), clips, groups)
-    tables_a = [part.totals(targets, a, units, count) for part in statistics]
-    tables_b = [part.totals(targets, b, units, count) for part in statistics]
-    drawn = _resampled(tables_a + tables_b, resamples, seed, over)
-    values: dict[str, Floats] = {}
-    samples: dict[str, Floats] = {}
-    for i, part in enumerate(statistics):
-        j = i + len(statistics)
-        values |= _minus(part.scores(tables_a[i].sum(0)), part.scores(tables_b[i].sum(0)))
-        samples |= _minus(part.scores(drawn[i]), part.scores(drawn[j]))
-    return _intervals(values, samples, level, over)
+    if not 0 <= hits <= number or number < 1:
+        raise DataError(f"{hits} of {number} are no share")
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    share, spread = hits / number, z * z / number
+    middle = (share + spread / 2) / (1 + spread)
+    reach = z / (1 + spread) * sqrt(share * (1 - share) / number + spread / (4 * number))
+    return max(0.0, middle - reach), min(1.0, middle + reach)
 
 
 def fold_mean(
@@ -162,11 +160,7 @@ def fold_mean(
     return results
 
 
-def _minus(a: dict[str, Floats], b: dict[str, Floats]) -> dict[str, Floats]:
-    return {name: a[name] - b[name] for name in a}
-
-
-def _units(
+def units(
     length: int, clips: Sequence[str] | None, groups: Sequence[str] | None
 ) -> tuple[Integers, int, str]:
     """The unit (N) that each answer is drawn with, their number, and what they are."""
@@ -186,7 +180,7 @@ def _index(ids: Sequence[str], length: int, kind: str) -> tuple[list[str], Integ
     return names.tolist(), index.astype(np.int64)
 
 
-def _resampled(tables: Sequence[Floats], resamples: int, seed: int, over: str) -> list[Floats]:
+def resampled(tables: Sequence[Floats], resamples: int, seed: int, over: str) -> list[Floats]:
     """The sums (R, S) of each table (G, S) when its rows are drawn with replacement."""
     joined = np.concatenate(tables, axis=1)
     joined = joined[(joined != 0).any(1)]  # a unit without an annotated answer is no unit
@@ -215,9 +209,10 @@ def _draws(units: int, resamples: int, seed: int) -> Iterator[Floats]:
         yield counts.reshape(rows, units).astype(np.float64)
 
 
-def _intervals(
+def percentiles(
     values: Mapping[str, Floats], samples: Mapping[str, Floats], level: float, over: str
 ) -> dict[str, Interval]:
+    """The interval between percentiles of the scores (R) of resamples, for each score."""
     if not 0 < level < 1:
         raise ConfigError(f"the level of an interval lies between 0 and 1, not {level}")
     found: dict[str, Interval] = {}

@@ -18,7 +18,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mien.errors import DataError
+from mien.tasks import checks
 
 __all__ = [
     "Agreement",
@@ -31,8 +31,8 @@ __all__ = [
     "score",
 ]
 
-Floats: TypeAlias = NDArray[np.float64]
-Integers: TypeAlias = NDArray[np.int64]
+Floats: TypeAlias = checks.Floats
+Integers: TypeAlias = checks.Integers
 
 ERRORS = frozenset({"brier", "ece", "mae", "nll", "rmse"})
 """Scores of which less is better."""
@@ -62,10 +62,9 @@ def score(
     statistics: Sequence[Statistic], targets: ArrayLike, predictions: ArrayLike
 ) -> dict[str, float]:
     """All scores that are defined. An undefined one (recall of an absent class) is left out."""
-    together = np.zeros(len(np.asarray(targets)), dtype=np.int64)
     named: dict[str, float] = {}
     for statistic in statistics:
-        totals = statistic.totals(targets, predictions, together, 1)[0]
+        totals = _together(statistic, targets, predictions)
         named |= {name: float(value) for name, value in statistic.scores(totals).items()}
     return {name: value for name, value in named.items() if not np.isnan(value)}
 
@@ -99,17 +98,15 @@ class Confusion:
     ) -> Floats:
         """Confusion matrices (G, C * C), rows are targets."""
         width = len(self.labels)
-        truth, kept = _classes(targets, width, self.invalid)
-        said = _predictions(predictions, len(truth), width)[kept].argmax(1)
+        truth, kept = checks.classes(targets, width, self.invalid)
+        said = checks.predicted(predictions, len(truth), width)[kept].argmax(1)
         cell = (groups[kept] * width + truth[kept]) * width + said
         return np.bincount(cell, minlength=count * width**2).reshape(count, -1).astype(np.float64)
 
     def matrix(self, targets: ArrayLike, predictions: ArrayLike) -> Integers:
         """The confusion matrix (C, C) of all answers: rows are targets, columns predictions."""
-        together = np.zeros(len(np.asarray(targets)), dtype=np.int64)
         width = len(self.labels)
-        totals = self.totals(targets, predictions, together, 1)
-        return totals.reshape(width, width).astype(np.int64)
+        return _together(self, targets, predictions).reshape(width, width).astype(np.int64)
 
     def scores(self, totals: Floats) -> dict[str, Floats]:
         """Scores (...) of confusion matrices (..., C * C)."""
@@ -166,8 +163,8 @@ class Calibration:
         self, targets: ArrayLike, predictions: ArrayLike, groups: Integers, count: int
     ) -> Floats:
         """Sums (G, 3 + 2 * BINS): answers, Brier, negative log, confidence and hits by bin."""
-        truth, kept = _classes(targets, self.width, self.invalid)
-        chances = _predictions(predictions, len(truth), self.width)[kept]
+        truth, kept = checks.classes(targets, self.width, self.invalid)
+        chances = checks.predicted(predictions, len(truth), self.width)[kept]
         truth, groups = truth[kept], groups[kept]
         of_truth = chances[np.arange(len(truth)), truth]
         confidence = chances.max(1)
@@ -175,8 +172,7 @@ class Calibration:
         brier = (chances**2).sum(1) - 2 * of_truth + 1
         surprise = -np.log(np.maximum(of_truth, np.finfo(np.float64).eps))
         each = _summed(np.stack([np.ones_like(brier), brier, surprise], axis=1), groups, count)
-        place = np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)
-        place += groups * BINS
+        place = bins(confidence) + groups * BINS
         hits = (chances.argmax(1) == truth).astype(np.float64)
         binned = [
             np.bincount(place, weights=weights, minlength=count * BINS).reshape(count, BINS)
@@ -193,6 +189,11 @@ class Calibration:
             "brier": _ratio(totals[..., 1], answers),
             "nll": _ratio(totals[..., 2], answers),
         }
+
+
+def bins(confidence: Floats) -> Integers:
+    """The bin (N) of each confidence; one on the border of two belongs to the lower one."""
+    return np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)
 
 
 class Detection:
@@ -220,11 +221,11 @@ class Detection:
     ) -> Floats:
         """Sums (G, 4 * C): hits, present, predicted, annotated answers of each label."""
         width = len(self.labels)
-        truth, valid = _entries(targets, width, self.invalid)
+        truth, valid = checks.entries(targets, width, self.invalid)
         valid &= truth >= 0
-        _require(valid)
+        checks.require(valid)
         there = valid & (truth >= 0.5)
-        said = valid & (_predictions(predictions, len(truth), width) >= self.threshold)
+        said = valid & (checks.predicted(predictions, len(truth), width) >= self.threshold)
         return _summed(np.concatenate([there & said, there, said, valid], axis=1), groups, count)
 
     def scores(self, totals: Floats) -> dict[str, Floats]:
@@ -234,6 +235,17 @@ class Detection:
         f1 = np.where(answers > 0, f1, np.nan)
         by_label = _by_label(self.labels, precision=precision, recall=recall, f1=f1)
         return {"f1": _mean_defined(f1)} | by_label
+
+    def per_class(
+        self, targets: ArrayLike, predictions: ArrayLike
+    ) -> dict[str, dict[str, float | None]]:
+        """Precision, recall and F1 of each label, how often it is there, and how often annotated.
+
+        None stands where one is undefined.
+        """
+        totals = _together(self, targets, predictions)
+        _, there, _, answers = np.split(totals, 4)
+        return _rows(self, totals, ("precision", "recall", "f1"), support=there, answers=answers)
 
 
 class Agreement:
@@ -259,9 +271,9 @@ class Agreement:
     ) -> Floats:
         """Sums (G, C * 9) of each dimension: number, first and second moments, errors."""
         width = len(self.labels)
-        truth, valid = _entries(targets, width, self.invalid)
-        _require(valid)
-        said = _predictions(predictions, len(truth), width)
+        truth, valid = checks.entries(targets, width, self.invalid)
+        checks.require(valid)
+        said = checks.predicted(predictions, len(truth), width)
         columns = [
             _moments(truth[kept, i], said[kept, i], groups[kept], count)
             for i, kept in enumerate(valid.T)
@@ -284,6 +296,34 @@ class Agreement:
         }
         means = {name: _mean_defined(values) for name, values in by_dimension.items()}
         return means | _by_label(self.labels, **by_dimension)
+
+    def per_dimension(
+        self, targets: ArrayLike, predictions: ArrayLike
+    ) -> dict[str, dict[str, float | None]]:
+        """Every score of each dimension, and on how many values; None where one is undefined."""
+        totals = _together(self, targets, predictions)
+        number = totals.reshape(-1, self._SUMS)[:, 0]
+        return _rows(self, totals, ("ccc", "pearson", "mae", "rmse"), answers=number)
+
+
+def _together(statistic: Statistic, targets: ArrayLike, predictions: ArrayLike) -> Floats:
+    """The sums (S) of all answers."""
+    together = np.zeros(len(np.asarray(targets)), dtype=np.int64)
+    totals: Floats = statistic.totals(targets, predictions, together, 1)[0]
+    return totals
+
+
+def _rows(
+    statistic: Detection | Agreement, totals: Floats, names: Sequence[str], **more: Floats
+) -> dict[str, dict[str, float | None]]:
+    """Scores of each label beside further columns (C)."""
+    scores = statistic.scores(totals)
+    table: dict[str, dict[str, float | None]] = {}
+    for i, label in enumerate(statistic.labels):
+        values = {name: float(scores[f"{name}/{label}"]) for name in names}
+        values |= {name: float(column[i]) for name, column in more.items()}
+        table[label] = {name: None if np.isnan(v) else v for name, v in values.items()}
+    return table
 
 
 def _moments(truth: Floats, said: Floats, groups: Integers, count: int) -> Floats:
@@ -338,55 +378,3 @@ def _summed(columns: NDArray[Any], groups: Integers, count: int) -> Floats:
     """Sums (G, S) by group of columns (N, S)."""
     sums = [np.bincount(groups, weights=column, minlength=count) for column in columns.T]
     return np.stack(sums, axis=1)
-
-
-def _classes(
-    targets: ArrayLike, width: int, invalid: Sequence[float]
-) -> tuple[Integers, NDArray[np.bool_]]:
-    """Class indices (N), and which of them are annotated."""
-    values = np.asarray(targets, dtype=np.float64)
-    if values.ndim == 2:  # one weight a class; NaN, as well as no weight at all, is no answer
-        largest = values.max(1)
-        values = np.where(largest > 0, values.argmax(1), np.nan)
-    kept = np.isfinite(values) & (values >= 0) & ~np.isin(values, invalid)
-    _require(kept)
-    indices = np.where(kept, values, 0).astype(np.int64)
-    if indices.max() >= width:
-        raise DataError(
-            f"class index {indices.max()} among the targets of a task with {width} classes",
-            where=f"answer {int(indices.argmax())}",
-        )
-    return indices, kept
-
-
-def _entries(
-    targets: ArrayLike, width: int, invalid: Sequence[float]
-) -> tuple[Floats, NDArray[np.bool_]]:
-    """Target values (N, C), and which of them are annotated."""
-    values = np.asarray(targets, dtype=np.float64)
-    if values.ndim != 2 or values.shape[1] != width:
-        raise DataError(
-            f"targets of {width} labels have the shape (N, {width}), not {values.shape}"
-        )
-    return values, np.isfinite(values) & ~np.isin(values, invalid)
-
-
-def _predictions(predictions: ArrayLike, length: int, width: int) -> Floats:
-    values = np.asarray(predictions, dtype=np.float64)
-    if values.shape != (length, width):
-        raise DataError(
-            f"predictions for {length} answers of a task with {width} labels have the shape "
-            f"{(length, width)}, not {values.shape}"
-        )
-    if not np.isfinite(values).all():
-        bad = int(np.flatnonzero(~np.isfinite(values).all(1))[0])
-        raise DataError("a prediction is not a finite number", where=f"answer {bad}")
-    return values
-
-
-def _require(kept: NDArray[np.bool_]) -> None:
-    if not kept.any():
-        raise DataError(
-            "there is no annotated answer to score",
-            fix="mien data check, and look at the labels of this task in the split",
-        )

@@ -1,0 +1,243 @@
+"""The scores of a task as tables with intervals: the whole, classes, groups, folds, mistakes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from mien.report import plots, terms, words
+from mien.report.cells import Column, folded, table
+from mien.report.folders import Json
+from mien.report.plots import Pair
+from mien.run.slices import FEW_CLIPS
+
+_FEW_GROUPS = 10
+_STRIP: Column = ("", "g")
+
+
+def headline(body: Json, over_seeds: Mapping[str, Any]) -> str:
+    """Every score of the whole, with intervals, over folds and over seeds."""
+    scores, folds = body["scores"], body.get("folds", {})
+    names = [name for name in scores if "/" not in name]
+    columns: list[Column] = [("Score", ""), ("Value", "n"), _STRIP]
+    columns += [("95 % over groups", "n"), ("95 % over clips", "n")]
+    columns += [("Folds, mean ± sd", "n")] * bool(folds)
+    columns += [("Seeds, mean ± sd", "n")] * bool(over_seeds)
+    columns += [("Guessing", "n")] * bool(body["guessing"])
+    rows = []
+    for name in names:
+        drawn = body["intervals"].get(name, {})
+        guess = body["guessing"].get(name)
+        row = [
+            f"{terms.score(name)} <small>{terms.about(name)}</small>",
+            f"<b>{terms.digits(scores[name])}</b>",
+            _strip(scores[name], drawn, scale(name, scores[name], drawn), guess),
+            terms.span(drawn.get("groups")),
+            terms.span(drawn.get("clips")),
+        ]
+        row += [terms.spread(folds.get(name))] * bool(folds)
+        row += [terms.spread(over_seeds.get(name))] * bool(over_seeds)
+        row += [terms.digits(guess) if guess is not None else ""] * bool(body["guessing"])
+        rows.append(row)
+    return table("Scores with 95 % bootstrap intervals", columns, rows) + _read(body)
+
+
+def _read(body: Json) -> str:
+    """How the intervals are to be read."""
+    said = []
+    if body["intervals"]:
+        said.append(
+            "On the lines: thick over clips, thin over groups (speakers, or sources where there "
+            "are none). Clips of one speaker resemble each other, so the thin one speaks of new "
+            "people."
+        )
+    if 1 < body["groups"] < _FEW_GROUPS:
+        said.append(f"Only {body['groups']} groups: intervals over so few are too narrow.")
+    elif body["groups"] == 1:
+        said.append("All clips are of one group: nothing is known of others.")
+    if body["guessing"]:
+        said.append("Guessing: always the most frequent class (WAR), any one class (UAR).")
+    return f'<p class="muted">{" ".join(said)}</p>' if said else ""
+
+
+def scale(name: str, value: float, drawn: Mapping[str, Any]) -> Pair:
+    """Ends of the line that a score is drawn on: what it can reach, or what there is."""
+    key = name.split("/")[0]
+    ends = [value, *(end for i in drawn.values() for end in (i["low"], i["high"]))]
+    if key in ("ccc", "pearson"):
+        return (-1.0 if min(ends) < 0 else 0.0, 1.0)
+    return (0.0, max(1.0, *ends) if key in ("nll", "brier", "mae", "rmse") else 1.0)
+
+
+def _strip(
+    value: float | None, drawn: Mapping[str, Any], ends: Pair, mark: float | None = None
+) -> str:
+    spans = {unit: (i["low"], i["high"]) for unit, i in drawn.items()}
+    return plots.strip(value, spans, ends, [] if mark is None else [mark])
+
+
+# -- classes, labels, dimensions -------------------------------------------------------------------
+
+
+def by_label(body: Json) -> str:
+    """Each class, label or dimension, with intervals of what matters most of it."""
+    rows = body.get("per_class") or body["per_dimension"]
+    regression = "per_dimension" in body
+    key = "ccc" if regression else ("recall" if "confusion" in body else "f1")
+    names = ["ccc", "pearson", "mae", "rmse"] if regression else ["precision", "recall", "f1"]
+    columns: list[Column] = [("Dimension" if regression else "Class", "")]
+    columns += [(terms.score(name), "n") for name in names]
+    columns += [(f"{terms.score(key)}, 95 %", "n"), _STRIP]
+    columns.append(("Answers" if regression else "Support", "n"))
+    told = []
+    for label, row in rows.items():
+        drawn = row["intervals"].get(key)
+        ends = scale(key, row[key] or 0.0, {"groups": drawn} if drawn else {})
+        told.append(
+            [
+                words.named(label, 60),
+                *(terms.digits(row[name]) for name in names),
+                terms.span(drawn),
+                _strip(row[key], {drawn["over"]: drawn} if drawn else {}, ends),
+                terms.count(row["answers"] if regression else row["support"]),
+            ]
+        )
+    title = "Each dimension" if regression else "Each class"
+    return table(title, columns, told)
+
+
+# -- groups ----------------------------------------------------------------------------------------
+
+
+def by_group(body: Json, most: int) -> str:
+    """The slices of each field, drawn on one scale.
+
+    Args:
+        body: a task's numbers.
+        most: rows of a field at most; the slices with most clips are kept.
+    """
+    fields = body["slices"]
+    if not fields:
+        return "<p>No groups are known to compare: the manifest has no such fields or speakers.</p>"
+    parts = [_field(name, found, body, most) for name, found in fields.items()]
+    note = (
+        f"Slices of fewer than {FEW_CLIPS} clips get no score. Among many slices one lies apart by "
+        "chance; nothing is corrected for that here. The mark is the score of all clips."
+    )
+    return f'{"".join(parts)}<p class="muted">{note}</p>'
+
+
+def _field(name: str, found: Json, body: Json, most: int) -> str:
+    key, slices = body["by"], found["slices"]
+    classes = max((part.get("classes", 0) for part in slices), default=0)
+    fewer = any(part.get("classes", classes) < classes for part in slices)
+    columns: list[Column] = [(words.named(name, 60), ""), ("Clips", "n"), ("Groups", "n")]
+    columns += [("Classes", "n")] * fewer
+    columns += [(terms.score(key), "n"), _STRIP, ("95 %", "n")]
+    left = found["left_out"] + max(len(slices) - most, 0)
+    more = f"; {left:,} slices with fewer clips are left out" if left else ""
+    rows = [_slice(part, body, fewer) for part in slices[:most]]
+    inside = table(f"{terms.score(key)} by {name}{more}", columns, rows)
+    return (
+        inside
+        if len(rows) <= 12
+        else folded(f"{terms.score(key)} by {words.named(name, 60)}: {len(rows)} slices", inside)
+    )
+
+
+def _slice(part: Json, body: Json, fewer: bool) -> list[str]:
+    value = words.named(part["value"], 80) if part["value"] is not None else "<i>not stated</i>"
+    row = [value, terms.count(part["clips"]), terms.count(part["groups"])]
+    row += [terms.count(part.get("classes", 0))] * fewer
+    key = body["by"]
+    score = part.get("scores", {}).get(key)
+    if score is None:
+        why = "too few clips" if part.get("too_small") else "not defined"
+        return [*row, "", "", f"<small>{why}</small>"]
+    drawn = part["intervals"].get(key, {})
+    mark = body["scores"].get(key)
+    strip = _strip(score, drawn, scale(key, score, drawn), mark)
+    span = drawn.get("groups") or drawn.get("clips")
+    return [*row, terms.digits(score), strip, terms.span(span)]
+
+
+# -- folds and seeds -------------------------------------------------------------------------------
+
+
+def by_fold(body: Json, seed: int) -> str:
+    """Each fold's score, and their mean."""
+    folds = body.get("folds", {})
+    if not folds:
+        return ""
+    names = [name for name in folds if name in body["intervals"] or name in body["scores"]]
+    every = dict.fromkeys(fold for name in names for fold in folds[name]["folds"])
+    columns: list[Column] = [("Fold", ""), *((terms.score(name), "n") for name in names), _STRIP]
+    key = body["by"] if body["by"] in names else names[0]
+    rows = []
+    for fold in every:
+        values = [folds[name]["folds"].get(fold) for name in names]
+        one = folds[key]["folds"].get(fold)
+        rows.append(
+            [
+                words.named(fold, 40),
+                *map(terms.digits, values),
+                _strip(one, {}, scale(key, one or 0.0, {})),
+            ]
+        )
+    rows.append(["<b>mean ± sd</b>", *(terms.spread(folds[name]) for name in names), ""])
+    rows.append(["<b>pooled</b>", *(terms.digits(folds[name]["pooled"]) for name in names), ""])
+    return table(f"Each fold of seed {seed}; the line shows {terms.score(key)}", columns, rows)
+
+
+def by_seed(by: Mapping[str, Any], over: Mapping[str, Any], task: str) -> str:
+    """Each seed's score of all folds together, and their mean."""
+    own = {seed: found[task] for seed, found in by.items() if task in found}
+    if len(own) < 2:
+        return ""
+    names = list(dict.fromkeys(name for found in own.values() for name in found["scores"]))
+    columns: list[Column] = [("Seed", ""), *((terms.score(name), "n") for name in names)]
+    rows = [
+        [words.safe(seed), *(terms.digits(found["scores"].get(name)) for name in names)]
+        for seed, found in own.items()
+    ]
+    means = over.get(task, {})
+    rows.append(["<b>mean ± sd</b>", *(terms.spread(means.get(name)) for name in names)])
+    return table("Each seed", columns, rows)
+
+
+# -- mistakes --------------------------------------------------------------------------------------
+
+
+def mistakes(body: Json) -> str:
+    """Where the run was surest, and wrong."""
+    found: Sequence[Json] = body["mistakes"]
+    if not found:
+        return "<p>There is no mistake among the answers.</p>"
+    placed = any("position" in one for one in found)
+    columns: list[Column] = [("Clip", ""), *[("Position", "n")] * placed, ("Group", "")]
+    classes = "said" in found[0]
+    columns += [("Label", ""), ("Said", "")] if classes else [("Label", "")]
+    columns += (
+        [("Its score", "n"), ("Score of the label", "n")]
+        if classes
+        else [("Target", "n"), ("Said", "n")]
+    )
+    title = (
+        "Most confident mistakes"
+        if classes or body["spec"]["problem"] == "many_of_n"
+        else "Largest errors"
+    )
+    return table(title, columns, _mistakes(found, placed, classes))
+
+
+def _mistakes(found: Sequence[Json], placed: bool, classes: bool) -> Iterator[list[str]]:
+    for one in found:
+        row = [words.named(one["clip"], 60)]
+        row += [terms.count(one.get("position", 0))] * placed
+        row.append(words.named(one["group"], 40))
+        if classes:
+            row += [words.named(one["target"], 40), words.named(one["said"], 40)]
+            yield [*row, terms.digits(one["score"], 2), terms.digits(one["score_of_target"], 2)]
+        else:
+            row.append(words.named(one["label"], 40))
+            yield [*row, terms.digits(one["target"], 2), terms.digits(one["score"], 2)]
