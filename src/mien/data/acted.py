@@ -103,7 +103,8 @@ def course(
 ) -> Values:
     """How much of one emotion is shown in each frame of a clip, (F, E).
 
-    It begins near rest, rises within half a second or so and stays, with a swell, to the end.
+    It begins at rest, comes up within a third of a second or so, stays a while, and goes again if
+    there is time: what a face does on average says less than what it does at its height.
 
     Args:
         name: the emotion.
@@ -112,11 +113,13 @@ def course(
         random: when and how fast.
         strength: at its height.
     """
-    time = np.arange(frames) / fps
-    onset, rise = random.uniform(0.0, 0.35), random.uniform(0.25, 0.6)
-    swell = 1 - 0.15 * (1 + np.sin(2 * np.pi * (time / random.uniform(1.2, 2.5) + random.random())))
+    time, seconds = np.arange(frames) / fps, frames / fps
+    rise, fall = random.uniform(0.2, 0.45, 2)
+    onset = seconds * random.uniform(0.05, 0.4)
+    offset = onset + rise + max(0.35, seconds * random.uniform(0.25, 0.5))
+    shown = eased((time - onset) / rise) * eased((offset + fall - time) / fall)
     found = np.zeros((frames, len(EMOTIONS)))
-    found[:, list(EMOTIONS).index(name)] = strength * swell * eased((time - onset) / rise)
+    found[:, list(EMOTIONS).index(name)] = strength * shown
     return found
 
 
@@ -180,7 +183,7 @@ def drift(
     values = random.normal(size=(knots, width))
     low = at.astype(int)
     t = eased(at - low)[:, None]
-    return values[low] * (1 - t) + values[low + 1] * t
+    return np.asarray(values[low] * (1 - t) + values[low + 1] * t)
 
 
 def _blinks(random: np.random.Generator, frames: int, fps: float) -> Values:

@@ -10,15 +10,13 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from mien.data import canvas
 from mien.data.acted import eased
+from mien.data.canvas import Ink, Pixels
 from mien.data.head import Pose, Values
 
-Pixels = NDArray[np.uint8]
-
 OCCLUSIONS = ("none", "hand", "bar", "strand")
-_FIXED = 4  # bits of a pixel's fraction
 _ROOM = 16  # pixels by which the noise is larger than a picture
 
 
@@ -60,6 +58,7 @@ def taken(
     how: Camera,
     pose: Pose,
     skin: Values,
+    hair: Values,
     fps: float,
     random: np.random.Generator,
 ) -> list[Pixels]:
@@ -70,16 +69,23 @@ def taken(
         how: the camera.
         pose: where the head is in each picture.
         skin: RGB, of a hand.
+        hair: RGB, of a strand.
         fps: pictures a second.
         random: what is in the way, and the noise.
     """
-    hide = _hider(how.occlusion, pose, skin, fps, random)
+    hider = _Hider()
+    if how.occlusion == "hand":
+        hider = _Hand(pose, skin, fps, random)
+    elif how.occlusion == "bar":
+        hider = _Bar(pose, random)
+    elif how.occlusion == "strand":
+        hider = _Strand(pose, hair, random)
     height, width = pictures[0].shape[:2]
     grain = random.standard_normal((height + _ROOM, width + _ROOM, 3), np.float32) * how.noise
     grain = grain.astype(np.int16)
     found = []
     for i, picture in enumerate(pictures):
-        hide(picture, i)
+        hider.hide(picture, i)
         if how.blur:
             picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), how.blur), np.uint8)
         left, top = random.integers(0, _ROOM, 2).tolist()
@@ -88,22 +94,17 @@ def taken(
     return found
 
 
-def _hider(kind: str, pose: Pose, skin: Values, fps: float, random: np.random.Generator):  # type: ignore[no-untyped-def]
-    if kind == "hand":
-        return _Hand(pose, skin, fps, random)
-    if kind == "bar":
-        return _Bar(pose, random)
-    if kind == "strand":
-        return _Strand(pose, random)
-    return lambda picture, i: None
+class _Hider:
+    """Nothing is in the way."""
+
+    def hide(self, picture: Pixels, i: int) -> None:
+        """Paint over picture number i."""
 
 
-class _Hand:
+class _Hand(_Hider):
     """A hand that comes up to a cheek or the chin for a while."""
 
-    def __init__(
-        self, pose: Pose, skin: Values, fps: float, random: np.random.Generator
-    ) -> None:
+    def __init__(self, pose: Pose, skin: Values, fps: float, random: np.random.Generator) -> None:
         frames = len(pose.x)
         time = np.arange(frames) / fps
         come, stay = random.uniform(0, 0.5) * frames / fps, random.uniform(0.4, 1.2)
@@ -112,7 +113,7 @@ class _Hand:
         self._skin = skin
         self._goal = np.asarray([0.72, random.uniform(0.75, 1.25)])
 
-    def __call__(self, picture: Pixels, i: int) -> None:
+    def hide(self, picture: Pixels, i: int) -> None:
         there = self._there[i]
         if there < 0.02:
             return
@@ -120,8 +121,8 @@ class _Hand:
         size = pose.scale[i]
         away = np.asarray([1.6, 3.6]) * (1 - there)
         middle = np.asarray([pose.x[i], pose.y[i]]) + size * (self._goal + away) * [side, 1]
-        lit = (self._skin * 0.95).clip(0, 255).astype(int).tolist()
-        dark = (self._skin * 0.6).clip(0, 255).astype(int).tolist()
+        lit = (self._skin * 0.95).clip(0, 255).tolist()
+        dark = (self._skin * 0.6).clip(0, 255).tolist()
         down = np.asarray([side * 0.35, 1.0])
         _stroke(picture, middle, middle + size * 2.6 * down, size * 0.62, lit)  # wrist and arm
         _stroke(picture, middle, middle + size * 0.2 * down, size * 0.8, lit)
@@ -132,44 +133,44 @@ class _Hand:
             _stroke(picture, root, tip, size * 0.16, lit)
 
 
-class _Bar:
-    """Something upright in the foreground, which does not move: a lamp, a microphone's stand."""
+class _Bar(_Hider):
+    """Something upright in the foreground that does not move: a lamp, a microphone's stand."""
 
     def __init__(self, pose: Pose, random: np.random.Generator) -> None:
         size = float(pose.scale.mean())
         at = float(pose.x.mean()) + size * random.choice([-1, 1]) * random.uniform(0.35, 1.0)
-        lean = size * random.uniform(-0.6, 0.6)
-        self._ends = np.asarray([at - lean, -10]), np.asarray([at + lean, 4000])
-        self._ends = self._ends[0], self._ends[0] + (self._ends[1] - self._ends[0]) * 0.3
+        lean = size * random.uniform(-0.3, 0.3)
+        self._ends = np.asarray([at - lean, -10]), np.asarray([at + lean, pose.y[0] + 5 * size])
         self._width = size * random.uniform(0.12, 0.26)
-        self._colour = random.integers(10, 200, 3).tolist()
+        self._colour = (random.uniform(20, 190) + random.normal(0, 12, 3)).clip(0, 255).tolist()
 
-    def __call__(self, picture: Pixels, i: int) -> None:
+    def hide(self, picture: Pixels, i: int) -> None:
         del i
         _stroke(picture, *self._ends, self._width, self._colour)
 
 
-class _Strand:
-    """A strand of hair that falls over one eye."""
+class _Strand(_Hider):
+    """Hair that falls over one eye."""
 
-    def __init__(self, pose: Pose, random: np.random.Generator) -> None:
-        self._pose, self._side = pose, random.choice([-1, 1])
-        self._colour = (random.uniform(15, 120) * np.asarray([1, 0.8, 0.65])).astype(int).tolist()
-        self._bend = random.uniform(0.2, 0.5)
+    def __init__(self, pose: Pose, hair: Values, random: np.random.Generator) -> None:
+        self._pose, side = pose, random.choice([-1, 1])
+        t = np.linspace(0, 1, 8)
+        self._lines, self._colours = [], []
+        for k in range(9):  # (8, 2) each, in halves of a face's width
+            x = side * (0.12 + 0.05 * k + (0.30 + 0.02 * k) * np.sin(np.pi * 0.62 * t))
+            y = -1.05 + (1.25 - 0.035 * k + random.normal(0, 0.06)) * t
+            self._lines.append(np.stack([x, y], axis=1))
+            self._colours.append((hair * random.uniform(0.6, 1.15)).clip(0, 255).tolist())
 
-    def __call__(self, picture: Pixels, i: int) -> None:
-        pose, side = self._pose, self._side
-        base = np.asarray([pose.x[i], pose.y[i]])
-        for k in range(4):
-            t = np.linspace(0, 1, 6)
-            x = side * (0.25 + 0.07 * k + self._bend * np.sin(np.pi * t * 0.7))
-            line = base + pose.scale[i] * np.stack([x, -1.1 + (1.3 - 0.1 * k) * t], axis=1)
-            fixed = np.round(line * 2**_FIXED).astype(np.int32)
-            thick = max(1, round(pose.scale[i] * 0.05))
-            cv2.polylines(picture, [fixed], False, self._colour, thick, cv2.LINE_AA, _FIXED)
+    def hide(self, picture: Pixels, i: int) -> None:
+        pose = self._pose
+        base, size, roll = np.asarray([pose.x[i], pose.y[i]]), pose.scale[i], pose.roll[i]
+        turn = np.asarray([[np.cos(roll), np.sin(roll)], [-np.sin(roll), np.cos(roll)]])
+        for line, colour in zip(self._lines, self._colours, strict=True):
+            points = base + size * line @ turn + [0.35 * size * np.sin(pose.yaw[i]), 0]
+            canvas.line(picture, canvas.fixed(points), size * 0.03, colour)
 
 
-def _stroke(picture: Pixels, start: Values, end: Values, width: float, colour: object) -> None:
-    """A thick line with round ends."""
-    one, two = (tuple(np.round(p * 2**_FIXED).astype(int).tolist()) for p in (start, end))
-    cv2.line(picture, one, two, colour, max(1, round(width)), cv2.LINE_AA, _FIXED)
+def _stroke(picture: Pixels, start: Values, end: Values, width: float, colour: Ink) -> None:
+    """A thick line, whose ends are round."""
+    canvas.line(picture, canvas.fixed(np.stack([start, end])), width, colour)

@@ -24,7 +24,7 @@ _ROUND = 1 - ALONG**2
 
 _CONTOUR = np.asarray(
     [
-        [0.0, -1.42], [0.46, -1.35], [0.80, -1.08], [0.97, -0.62], [1.0, -0.08], [0.965, 0.42],
+        [0.0, -1.40], [0.48, -1.33], [0.83, -1.06], [0.985, -0.62], [1.0, -0.08], [0.965, 0.42],
         [0.88, 0.86], [0.70, 1.24], [0.42, 1.51], [0.16, 1.61],
     ]
 )  # fmt: skip
@@ -36,6 +36,24 @@ class Looks:
     """How somebody looks. Colours are RGB, 0 to 255; proportions are about 1.
 
     Args:
+        skin: in full light.
+        hair: of head, brows and beard.
+        iris: of the eyes.
+        lips: in full light.
+        width: of the skull.
+        jaw: its width.
+        chin: how low it lies.
+        eyes: their size.
+        apart: their distance.
+        nose: its length.
+        mouth: its width.
+        fullness: of the lips.
+        brows: how thick they are.
+        arch: how bent they are.
+        style: of the hair, by its place in `STYLES`.
+        beard: how dense, 0 to 1.
+        moustache: the same.
+        glasses: whether any are worn.
         resting: (12) what the face shows at rest, as added to every frame: some people's brows lie
             low and some people's mouths turn up, whatever they feel.
     """
@@ -62,22 +80,42 @@ class Looks:
 
 
 STYLES = ("shaved", "short", "parted", "long", "curly", "tied")
+_STYLED = ((0.02, 0.10, 0.20, 0.38, 0.15, 0.15), (0.12, 0.34, 0.26, 0.03, 0.15, 0.10))
+"""How frequent each is among women and among men."""
+
+_TONES = np.asarray(
+    [[255, 224, 200], [240, 196, 160], [214, 160, 120], [166, 112, 78], [112, 74, 52]], np.float64
+)
+_HAIR = np.asarray(  # the first two for dark skin as well
+    [[28, 22, 20], [58, 38, 26], [96, 62, 36], [150, 108, 60], [200, 168, 110], [150, 145, 140],
+     [120, 50, 28]], np.float64,
+)  # fmt: skip
+_IRISES = np.asarray(
+    [[70, 44, 26], [40, 28, 20], [96, 66, 36], [70, 100, 130], [84, 110, 80]], np.float64
+)
+_HABITS = {"AU1": 0.2, "AU2": 0.2, "AU4": 0.3, "AU7": 0.25, "AU12": 0.25, "AU15": 0.3}
+"""How much of a unit a face may show at rest."""
 
 
 def looks(random: np.random.Generator, man: bool) -> Looks:
-    """Somebody. The same generator state gives the same person."""
-    around = lambda spread: float(np.clip(random.normal(1, spread), 1 - 2 * spread, 1 + 2 * spread))  # noqa: E731
-    tones = np.asarray([[255, 224, 200], [240, 196, 160], [214, 160, 120], [166, 112, 78], [112, 74, 52]])
-    at = random.uniform(0, len(tones) - 1.001)
-    skin = tones[int(at)] + (at % 1) * (tones[int(at) + 1] - tones[int(at)])
-    shades = [[28, 22, 20], [58, 38, 26], [96, 62, 36], [150, 108, 60], [200, 168, 110], [150, 145, 140], [120, 50, 28]]
-    hair = np.asarray(shades[random.choice(7 if at < 2 else 2)], float) * random.uniform(0.8, 1.15)
-    irises = [[70, 44, 26], [96, 66, 36], [70, 100, 130], [84, 110, 80], [40, 28, 20]]
+    """Somebody. The same generator state gives the same person.
+
+    Args:
+        random: who.
+        man: with a broader jaw, and perhaps a beard; or a woman.
+    """
+    at = random.uniform(0, len(_TONES) - 1.001)
+    skin = _TONES[int(at)] + (at % 1) * (_TONES[int(at) + 1] - _TONES[int(at)])
+    shades, irises = (7, 5) if at < 2 else (2, 2)
     bearded = man and random.random() < 0.35
+
+    def around(spread: float) -> float:
+        return float(np.clip(random.normal(1, spread), 1 - 2 * spread, 1 + 2 * spread))
+
     return Looks(
         skin=skin * random.uniform(0.94, 1.03),
-        hair=hair,
-        iris=np.asarray(irises[random.choice(5 if at < 2 else 2)], float),
+        hair=_HAIR[random.choice(shades)] * random.uniform(0.8, 1.15),
+        iris=_IRISES[random.choice(irises)],
         lips=skin * [0.80, 0.56, 0.55] * random.uniform(0.9, 1.1),
         width=around(0.04),
         jaw=around(0.06) * (1.03 if man else 0.95),
@@ -89,17 +127,17 @@ def looks(random: np.random.Generator, man: bool) -> Looks:
         fullness=around(0.16) * (0.9 if man else 1.15),
         brows=around(0.2) * (1.2 if man else 0.8),
         arch=around(0.3),
-        style=int(random.choice(6, p=[0.12, 0.34, 0.26, 0.03, 0.15, 0.1] if man else [0.02, 0.1, 0.2, 0.38, 0.15, 0.15])),
+        style=int(random.choice(len(STYLES), p=_STYLED[man])),
         beard=float(bearded) * random.uniform(0.3, 0.85),
         moustache=float(bearded or (man and random.random() < 0.08)) * random.uniform(0.3, 0.9),
         glasses=bool(random.random() < 0.2),
         resting=_resting(random),
-    )  # fmt: skip
+    )
 
 
 def _resting(random: np.random.Generator) -> Values:
     amounts = np.zeros(len(ACTION_UNITS))
-    for unit, most in {"AU1": 0.2, "AU2": 0.2, "AU4": 0.3, "AU7": 0.25, "AU12": 0.25, "AU15": 0.3}.items():
+    for unit, most in _HABITS.items():
         amounts[ACTION_UNITS.index(unit)] = most * max(0.0, random.uniform(-1, 1))
     return amounts
 
@@ -141,9 +179,9 @@ def points(face: Looks, acting: Acting) -> dict[str, Values]:
     for side, name in ((-1, "left"), (1, "right")):
         found |= {f"{name} {key}": value for key, value in _eye(face, unit, acting, side).items()}
         found[f"{name} brow"] = _brow(face, unit, side)
-        found[f"{name} fold"] = _fold(face, found, side)
-        cheek = np.asarray([[side * 0.58, 0.42, 0.72]])
-        found[f"{name} cheek"] = cheek - (0.10 * unit["AU6"] + 0.05 * unit["AU12"])[..., None] * [0, 1, 0]
+        found[f"{name} fold"] = _fold(found, side)
+        lifted = (0.10 * unit["AU6"] + 0.05 * unit["AU12"])[..., None]  # (F, 1, 1)
+        found[f"{name} cheek"] = np.asarray([[side * 0.58, 0.42, 0.72]]) - lifted * [0, 1, 0]
     return found
 
 
@@ -165,7 +203,7 @@ def _eye(face: Looks, unit: dict[str, Values], acting: Acting, side: int) -> dic
     lids = acting.lids[:, None]
     middle, reach = side * 0.46 * face.apart, 0.205 * face.eyes
     low = 0.075 * face.eyes * (1 - 0.45 * unit["AU6"] - 0.5 * unit["AU7"]) * _ROUND
-    low = low + 0.02 * side * ALONG * -1  # the outer corner lies a little higher
+    low = low - 0.02 * side * ALONG  # the outer corner lies a little higher
     wide = np.clip(lids * (1 - 0.38 * unit["AU7"] - 0.12 * unit["AU6"]), 0, 1.5)
     open_ = -0.125 * face.eyes * _ROUND**0.8 - 0.02 * side * ALONG
     high = low + (open_ - low) * wide
@@ -192,8 +230,9 @@ def _brow(face: Looks, unit: dict[str, Values], side: int) -> Values:
     x = side * (0.19 + 0.60 * along - 0.07 * unit["AU4"] * (1 - along))
     thick = 0.035 * face.brows * (1 - 0.75 * along**2)
     z = np.broadcast_to(0.92 - 0.30 * along, y.shape)
-    edges = [np.stack([np.broadcast_to(x, y.shape), y + sign * thick, z], axis=2) for sign in (-1, 1)]
-    return np.concatenate([edges[0], edges[1][:, ::-1]], axis=1)
+    x = np.broadcast_to(x, y.shape)
+    upper, lower = (np.stack([x, y + sign * thick, z], axis=2) for sign in (-1, 1))
+    return np.concatenate([upper, lower[:, ::-1]], axis=1)
 
 
 def _nose(face: Looks, unit: dict[str, Values]) -> dict[str, Values]:
@@ -201,7 +240,8 @@ def _nose(face: Looks, unit: dict[str, Values]) -> dict[str, Values]:
     long, frames = face.nose, len(up)
     wings = np.asarray([[-0.185, 0.50, 0.86], [0.185, 0.50, 0.86]]) * [1, long, 1]
     holes = np.asarray([[-0.085, 0.575, 0.98], [0.085, 0.575, 0.98]]) * [1, long, 1]
-    ridge = np.asarray([[0, -0.12, 0.90], [0, 0.15, 1.02], [0, 0.38 * long, 1.14], [0, 0.50 * long, 1.18]])
+    depths = ((-0.12, 0.90), (0.15, 1.02), (0.38 * long, 1.14), (0.50 * long, 1.18))
+    ridge = np.asarray([[0, down, depth] for down, depth in depths])
     lifted = up[..., None] * np.asarray([0, -1, 0])  # (F, 1, 3)
     return {
         "ridge": np.broadcast_to(ridge, (frames, 4, 3)).copy(),
@@ -234,14 +274,14 @@ def _mouth(face: Looks, unit: dict[str, Values], acting: Acting) -> dict[str, Va
     return {name: np.stack([x, y, z], axis=2) for name, y in edges.items()}
 
 
-def _fold(face: Looks, found: dict[str, Values], side: int) -> Values:
+def _fold(found: dict[str, Values], side: int) -> Values:
     """From the wing of the nose around the corner of the mouth, (F, 5, 3)."""
-    del face
     wing = found["wings"][:, 0 if side < 0 else 1]
     corner = found["upper line"][:, 0 if side < 0 else -1]
     t = np.linspace(0, 1, 5)[:, None]
     line = wing[:, None] * (1 - t) + corner[:, None] * t
-    return line + np.sin(np.pi * (0.15 + 0.75 * t)) * np.asarray([side * 0.13, -0.02, 0])
+    bulge = np.sin(np.pi * (0.15 + 0.75 * t)) * [side * 0.13, -0.02, 0]
+    return np.asarray(line + bulge)
 
 
 # -- from the head to the picture ------------------------------------------------------------------
@@ -282,13 +322,11 @@ def placed(flat: Values, pose: Pose) -> Values:
     x, y = flat[..., 0], flat[..., 1] - 1.2
     across, down = x * cos - y * sin, x * sin + y * cos + 1.2
     size = pose.scale[:, None]
-    return np.stack(
-        [pose.x[:, None] + size * across, pose.y[:, None] + size * down], axis=2
-    )
+    return np.stack([pose.x[:, None] + size * across, pose.y[:, None] + size * down], axis=2)
 
 
 def rounded(closed: Values, times: int) -> Values:
-    """A closed line (P, 2) with ``times`` as many points, through the same ones, without corners."""
+    """A closed line (P, 2) with ``times`` as many points: through the same, without corners."""
     before, after = np.roll(closed, 1, axis=0), np.roll(closed, -1, axis=0)
     later = np.roll(closed, -2, axis=0)
     steps = []

@@ -22,7 +22,7 @@ Spectrum = NDArray[np.complex64]
 RATE = 16_000
 _LONG = 512  # samples of a pulse's response
 _BINS = _LONG // 2 + 1
-_HERTZ: Values = np.fft.rfftfreq(_LONG, 1 / RATE)
+_HERTZ = np.fft.rfftfreq(_LONG, 1 / RATE).astype(np.float64)
 _TURN = (-2j * np.pi * _HERTZ / RATE).astype(np.complex64)  # of a bin's phase by one sample
 _DELAY: Spectrum = np.exp(_TURN)
 _WIDTHS = (80.0, 100.0, 140.0, 220.0)  # Hz, of the formants
@@ -80,11 +80,12 @@ def record(voices: Samples, where: Microphone, random: np.random.Generator) -> S
     tail = random.standard_normal(len(decay)) * np.exp(-6.9 * decay / where.echo)
     tail *= where.wet / max(1e-9, float(np.sqrt(np.square(tail).sum())))
     tail[0] = 1.0
-    hertz = np.fft.rfftfreq(size, 1 / RATE)
+    hertz = np.fft.rfftfreq(size, 1 / RATE).astype(np.float64)
     spectrum = np.fft.rfft(voices, size) * np.fft.rfft(tail, size) * _colour(where, hertz)
     heard = np.fft.irfft(spectrum, size)[:count]
     loud = max(1e-6, _loudest(heard))
-    hiss = np.fft.irfft(np.fft.rfft(random.standard_normal(count), size) / np.sqrt(1 + hertz / 150), size)[:count]
+    white = np.fft.rfft(random.standard_normal(count), size)
+    hiss = np.fft.irfft(white / np.sqrt(1 + hertz / 150), size)[:count]
     heard = heard + hiss * (loud * 10 ** (where.noise / 20) / max(1e-9, float(hiss.std())))
     gain = 0.12 / loud * 10 ** (where.gain / 20)
     peak = float(np.abs(heard).max()) * gain
@@ -119,9 +120,10 @@ def _voiced(uttering: Uttering, count: int, random: np.random.Generator) -> Valu
     number = np.arange(1, int(phase[-1]))
     times = np.interp(number, phase, edges)  # when the phase is a whole number
     pitch = np.interp(times, moments, uttering.pitch)
-    times = times + random.normal(size=len(times)) * np.interp(times, moments, uttering.jitter) / pitch
     level = np.interp(times, moments, uttering.level)
-    level = level * (1 + random.normal(size=len(times)) * np.interp(times, moments, uttering.shimmer))
+    early, loud = random.normal(size=(2, len(times)))
+    level *= 1 + loud * np.interp(times, moments, uttering.shimmer)
+    times = times + early * np.interp(times, moments, uttering.jitter) / pitch
     heard = (level > 1e-3) & (times >= 0)
     out = np.zeros(count + 2 * _LONG)
     for some in np.array_split(np.flatnonzero(heard), max(1, int(heard.sum()) // _CHUNK)):
@@ -132,7 +134,8 @@ def _voiced(uttering: Uttering, count: int, random: np.random.Generator) -> Valu
         first = np.floor(samples).astype(int)
         loud = (level[some] / np.sqrt(pitch[some] / 100)).astype(np.float32)[:, None]
         spectra *= loud * np.exp(_TURN * (samples - first).astype(np.float32)[:, None])
-        for start, response in zip(first.tolist(), np.fft.irfft(spectra, _LONG, axis=1), strict=True):
+        responses = np.fft.irfft(spectra, _LONG, axis=1)
+        for start, response in zip(first.tolist(), responses, strict=True):
             out[start : start + _LONG] += response
     return out
 
@@ -160,7 +163,8 @@ def _source(tense: Values) -> Spectrum:
 def _noisy(uttering: Uttering, count: int, random: np.random.Generator) -> Values:
     """Breath through the tract, and the noise of consonants, in frames that overlap by half."""
     frames = count // _HOP + 2
-    place = np.clip((np.arange(frames) * _HOP / RATE * CONTROL).astype(int), 0, len(uttering.pitch) - 1)
+    place = (np.arange(frames) * _HOP / RATE * CONTROL).astype(int)
+    place = np.clip(place, 0, len(uttering.pitch) - 1)
     air = (uttering.breath * uttering.level)[place]
     hiss, middle = uttering.hiss[place], uttering.place[place]
     white = random.standard_normal((frames, 2 * _HOP)) * np.hanning(2 * _HOP)

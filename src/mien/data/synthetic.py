@@ -16,7 +16,7 @@ import numpy as np
 from mien.data import takes
 from mien.data.acted import ACTION_UNITS
 from mien.data.acted import EMOTIONS as ACTED
-from mien.data.manifest import Manifest, Row, Split, Track
+from mien.data.manifest import Label, Manifest, Row, Split, Track
 from mien.data.takes import Take
 from mien.errors import ConfigError, DataError
 from mien.types import Problem, TaskSpec
@@ -202,8 +202,12 @@ def _row(take: Take, people: int) -> Row:
 
 def _tracked(row: Row) -> Row:
     """The same film with the truth of each frame."""
-    columns = {
-        "action_units": ACTION_UNITS, "affect": ("valence", "arousal"), "expression": "expression",
-    }  # fmt: skip
-    labels = {task: Track(f"tracks/{row.id}.csv", names, takes.FPS) for task, names in columns.items()}
+    columns: dict[str, str | tuple[str, ...]] = {
+        "action_units": ACTION_UNITS,
+        "affect": ("valence", "arousal"),
+        "expression": "expression",
+    }
+    labels: dict[str, Label] = {
+        task: Track(f"tracks/{row.id}.csv", names, takes.FPS) for task, names in columns.items()
+    }
     return dataclasses.replace(row, labels=labels)

@@ -15,6 +15,7 @@ import numpy as np
 
 from mien.data import acted, camera, drawn, filmed, head, spoken, uttered
 from mien.data.acted import ACTION_UNITS, EMOTIONS, Acting
+from mien.data.canvas import Pixels
 from mien.data.head import Looks, Pose
 from mien.data.uttered import DELIVERIES, Uttering, Voice
 
@@ -23,11 +24,12 @@ SIZE = (208, 176)
 PRESENT = 0.3
 """Intensity from which an action unit counts as present."""
 
-WORDS = (
+_TEXT = (
     "the little river runs behind a yellow house and nobody opened seven windows today "
     "we moved the table over to the other side while they were looking for a paper bag "
     "on monday morning somebody left a basket with apples near the station"
-).split()
+)
+WORDS = tuple(_TEXT.split())
 """What is said in clips, whatever is felt: words give nothing away."""
 
 
@@ -97,7 +99,8 @@ def staged(take: Take) -> Shot:
     first = int(random.integers(len(WORDS)))
     uttering = uttered.utter(
         WORDS[first:] + WORDS[:first], who.voice, lambda _: delivery, random,
-        lead=float(random.uniform(0.05, 0.25)), until=take.seconds,
+        lead=take.seconds * random.uniform(0.02, 0.2),
+        until=take.seconds * random.uniform(0.85, 1.0), seconds=take.seconds,
     )  # fmt: skip
     shown = acted.course(take.emotion, frames, FPS, random, strength=random.uniform(0.65, 1.0))
     opening, rounding = (
@@ -124,12 +127,14 @@ def _pose(acting: Acting, random: np.random.Generator) -> Pose:
     )  # fmt: skip
 
 
-def pictures(take: Take, shot: Shot) -> list[drawn.Pixels]:
+def pictures(take: Take, shot: Shot) -> list[Pixels]:
     """The frames of a take, (H, W, 3) each."""
     random = _random(take, 2)
     looks = person(take.seed, take.speaker).looks
     painted = drawn.Painter(looks, shot.scene, SIZE, random).paint(shot.acting, shot.pose)
-    return camera.taken(painted, shot.how, shot.pose, looks.skin * shot.scene.level, FPS, random)
+    lit = shot.scene.colour * shot.scene.level
+    skin, hair = looks.skin * lit, looks.hair * lit
+    return camera.taken(painted, shot.how, shot.pose, skin, hair, FPS, random)
 
 
 def sound(take: Take, shot: Shot) -> spoken.Samples:
@@ -177,4 +182,3 @@ def _table(shot: Shot) -> str:
             + [round(float(value), 3) for value in acting.units[i]]
         )
     return text.getvalue()
-

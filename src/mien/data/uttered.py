@@ -21,9 +21,6 @@ Values = NDArray[np.float64]
 CONTROL = 200
 """Moments a second at which a voice is described."""
 
-PAUSED = ""
-"""A word that is none: a short silence."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
@@ -65,28 +62,28 @@ NEUTRAL = Delivery(
 
 DELIVERIES: Mapping[str, Delivery] = {
     "lively": Delivery(
-        rate=6.2, accent=7.0, fall=0.0, final=5.0, stress=5.0, attack=0.025, breath=0.10, tense=0.55,
-        jitter=0.005, shimmer=0.04, pause=0.0, rest=0.1,
+        rate=6.2, accent=7.0, fall=0.0, final=5.0, stress=5.0, attack=0.025, breath=0.10,
+        tense=0.55, jitter=0.005, shimmer=0.04, pause=0.0, rest=0.1,
     ),
     "soft": Delivery(
-        rate=2.9, accent=1.0, fall=0.2, final=-4.0, stress=2.0, attack=0.09, breath=0.5, tense=0.3,
+        rate=2.8, accent=1.0, fall=0.2, final=-4.0, stress=2.0, attack=0.09, breath=0.3, tense=0.4,
         jitter=0.008, shimmer=0.05, pause=0.04, rest=0.15,
     ),
     "forceful": Delivery(
-        rate=4.4, accent=7.0, fall=1.0, final=-2.0, stress=13.0, attack=0.012, breath=0.05, tense=0.7,
-        jitter=0.006, shimmer=0.05, pause=0.0, rest=0.1,
+        rate=4.4, accent=7.0, fall=1.0, final=-2.0, stress=11.0, attack=0.012, breath=0.06,
+        tense=0.6, jitter=0.006, shimmer=0.05, pause=0.0, rest=0.1,
     ),
     "halting": Delivery(
-        rate=4.8, accent=0.4, fall=0.3, final=0.0, stress=1.0, attack=0.02, breath=0.18, tense=0.5,
-        jitter=0.022, shimmer=0.14, pause=0.6, rest=0.30,
+        rate=4.8, accent=0.4, fall=0.3, final=0.0, stress=1.0, attack=0.02, breath=0.15, tense=0.5,
+        jitter=0.022, shimmer=0.14, pause=0.5, rest=0.26,
     ),
 }  # fmt: skip
 
 _NAMES = [field.name for field in fields(Delivery)]
 _CALM: Values = np.asarray([getattr(NEUTRAL, name) for name in _NAMES])
-_MOVED: Values = np.asarray(
-    [[getattr(d, name) for name in _NAMES] for d in DELIVERIES.values()]
-) - _CALM  # (4, P)
+_MOVED: Values = (
+    np.asarray([[getattr(d, name) for name in _NAMES] for d in DELIVERIES.values()]) - _CALM
+)  # (4, P)
 
 
 def mixed(weights: Values) -> Delivery:
@@ -189,7 +186,8 @@ _HISS = {"s": (0.5, 5600.0), "z": (0.4, 5400.0), "c": (0.4, 4500.0), "x": (0.45,
          "f": (0.22, 4200.0), "v": (0.15, 3800.0), "h": (0.18, 1500.0), "j": (0.35, 3000.0),
          "t": (0.4, 4200.0), "k": (0.4, 2000.0), "p": (0.3, 900.0), "q": (0.4, 1900.0),
          "d": (0.2, 3800.0), "g": (0.2, 1900.0), "b": (0.15, 800.0)}  # fmt: skip
-_STOPS, _LIPS, _SOFT = "tkpqdgb", "pbm", "mnlrw"
+_STOPS, _LIPS, _SOFT = tuple("tkpqdgb"), tuple("pbm"), tuple("mnlrw")
+_NASAL = (280.0, 1300.0, 2400.0, 3400.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,14 +198,12 @@ class Syllable:
         onset: one letter, or nothing.
         vowel: one of a, e, i, o, u.
         stressed: whether it carries its word's stress.
-        last: whether its word ends with it.
         final: whether a phrase ends with it.
     """
 
     onset: str
     vowel: str
     stressed: bool
-    last: bool
     final: bool
 
 
@@ -223,7 +219,7 @@ def syllables(words: Sequence[str]) -> list[Syllable]:
         for i, (onset, vowel) in enumerate(pieces):
             last = i == len(pieces) - 1
             stressed = i == stress and (len(letters) > 3 or len(words) == 1)
-            found.append(Syllable(onset[-1:], vowel[0], stressed, last, last and ends))
+            found.append(Syllable(onset[-1:], vowel[0], stressed, last and ends))
     return found
 
 
@@ -238,6 +234,8 @@ def utter(
     *,
     lead: float = 0.1,
     until: float | None = None,
+    seconds: float | None = None,
+    silent: Sequence[tuple[float, float]] = (),
 ) -> Uttering:
     """Say words.
 
@@ -249,103 +247,131 @@ def utter(
         lead: seconds of silence before the first word.
         until: how long to speak, in seconds: words begin anew when they are at their end, and stop
             where time is over. None: until all are said once.
+        seconds: how long it all lasts. None: to the end of speech, and as long as ``lead``.
+        silent: spans of time in which nothing is said.
     """
-    queue, time, n = syllables(words), lead, 0
-    planned: list[tuple[float, float, Syllable, Delivery]] = []
-    phrase = 0.0  # where the phrase began
-    spans: list[float] = []
-    while n < len(queue) if until is None else time < until - 0.12:
-        one = queue[n % len(queue)]
-        how = delivery(time)
-        length = random.lognormal(0, 0.12) / (how.rate * who.pace)
-        length *= 1.22 if one.stressed else 0.9
-        if until is not None:
-            length = min(length, until - time)
-        planned.append((time, length, one, how))
-        spans.append(phrase)
-        time += length
-        n += 1
-        if random.random() < how.pause or (one.final and n < len(queue)):
-            time += how.rest * random.uniform(0.75, 1.3) if random.random() < how.pause or how.pause > 0.3 else 0.12
-            phrase = time
-    total = until if until is not None else time + lead
-    spoken = " ".join(words).split()
-    return _moments(planned, spans, who, random, total, tuple(spoken))
-
-
-def _moments(
-    planned: Sequence[tuple[float, float, Syllable, Delivery]],
-    spans: Sequence[float],
-    who: Voice,
-    random: np.random.Generator,
-    seconds: float,
-    said: tuple[str, ...],
-) -> Uttering:
-    count = max(1, round(seconds * CONTROL))
-    tracks = {name: np.zeros(count) for name in (
-        "level", "breath", "tense", "jitter", "shimmer", "hiss", "opening", "rounding", "tone")}  # fmt: skip
-    formants = np.tile(np.asarray(_VOWELS["e"]) / who.tract, (count, 1))
-    place = np.full(count, 3000.0)
-    for (start, length, one, how), phrase in zip(planned, spans, strict=True):
-        a, b = round(start * CONTROL), min(count, round((start + length) * CONTROL))
-        if b - a < 4:
+    queue, time, phrase, n = syllables(words), lead, lead, 0
+    spoken: list[_Spoken] = []
+    while n < len(queue) if until is None else time < until - _SHORTEST:
+        wait = max([end for start, end in silent if start <= time < end], default=None)
+        if wait is not None:
+            time = phrase = wait
             continue
-        _syllable(tracks, formants, place, slice(a, b), one, how, who, random, start - phrase)
-    tone = smooth(tracks.pop("tone"), 5)
-    wander = 0.25 * np.interp(np.arange(count), np.arange(0, count + 40, 40), random.normal(size=len(range(0, count + 40, 40))))
-    spread = {name: smooth(track, 3) for name, track in tracks.items() if name in ("opening", "rounding")}
-    return Uttering(
-        pitch=who.pitch * 2 ** ((tone * who.range + wander) / 12),
-        formants=np.stack([smooth(f, 7) for f in formants.T], axis=1),
-        place=place, said=said, **(tracks | spread),
-    )  # fmt: skip
+        one, how = queue[n % len(queue)], delivery(time)
+        length = random.lognormal(0, 0.12) / (how.rate * who.pace) * (1.22 if one.stressed else 0.9)
+        length = length if until is None else min(length, until - time)
+        spoken.append(_Spoken(one, how, time, length, time - phrase))
+        time, n = time + length, n + 1
+        breaks = random.random() < how.pause
+        if breaks or one.final:
+            time += how.rest * random.uniform(0.75, 1.3) if breaks else _COMMA
+            phrase = time
+    lasts = seconds or until or time + lead
+    sheet = _Sheet(max(1, round(lasts * CONTROL)), who, random)
+    for syllable in spoken:
+        sheet.write(syllable)
+    return sheet.uttering(tuple(word for word in words if word))
 
 
-def _syllable(
-    tracks: dict[str, Values],
-    formants: Values,
-    place: Values,
-    span: slice,
-    one: Syllable,
-    how: Delivery,
-    who: Voice,
-    random: np.random.Generator,
-    into: float,
-) -> None:
-    """Write one syllable into the tracks."""
-    count = span.stop - span.start
-    onset = min(round(0.075 * CONTROL), count // 3) if one.onset else 0
-    t = np.linspace(0, 1, count)
-    seconds = np.arange(count) / CONTROL
-    loud = 10 ** ((how.stress * (0.35 if one.stressed else -0.65) + random.normal(0, 1)) / 20)
-    body = seconds - onset / CONTROL
-    rise = np.clip(body / how.attack, 0, 1)
-    fade = np.clip((count - np.arange(count)) / (0.035 * CONTROL), 0, 1)
-    level = loud * np.sin(np.pi / 2 * rise) * fade * (1 - 0.35 * t)
-    hiss = np.zeros(count)
-    if one.onset:
+_SHORTEST, _COMMA = 0.12, 0.12  # seconds: of a syllable at the end of time; between two phrases
+
+
+@dataclass(frozen=True, slots=True)
+class _Spoken:
+    """A syllable in its time; ``into`` are the seconds since its phrase began."""
+
+    what: Syllable
+    how: Delivery
+    start: float
+    length: float
+    into: float
+
+
+class _Sheet:
+    """The tracks of a voice, on which syllables are written."""
+
+    def __init__(self, count: int, who: Voice, random: np.random.Generator) -> None:
+        self._who, self._random, self._count = who, random, count
+        names = ("level", "breath", "tense", "jitter", "shimmer", "hiss", "opening", "rounding")
+        self._tracks = {name: np.zeros(count) for name in names}
+        self._tone = np.zeros(count)  # semitones over the speaker's own pitch
+        self._formants = np.tile(np.asarray(_VOWELS["e"]) / who.tract, (count, 1))
+        self._place = np.full(count, 3000.0)
+
+    def write(self, spoken: _Spoken) -> None:
+        """One syllable: a consonant of up to 75 ms, then a vowel."""
+        first = round(spoken.start * CONTROL)
+        span = slice(first, min(self._count, round((spoken.start + spoken.length) * CONTROL)))
+        count = span.stop - span.start
+        if count < 4:
+            return
+        one, how, who = spoken.what, spoken.how, self._who
+        onset = min(round(0.075 * CONTROL), count // 3) if one.onset else 0
+        offset = how.stress * (0.35 if one.stressed else -0.65) + self._random.normal(0, 1)
+        loud = float(10 ** (offset / 20))
+        self._sound(span, onset, one, how, loud)
+        self._tune(span, spoken)
+        for name, value in (
+            ("breath", how.breath + who.breath), ("tense", how.tense + who.tense),
+            ("jitter", how.jitter), ("shimmer", how.shimmer), ("rounding", _ROUND[one.vowel]),
+        ):  # fmt: skip
+            self._tracks[name][span] = value
+        self._shape(span, onset, one)
+        t = np.linspace(0, 1, count)
+        wide = 0.75 * _OPEN[one.vowel] * float(np.clip(np.sqrt(loud), 0.6, 1.3))
+        shut = 0.0 if one.onset in _LIPS else 0.25
+        opening = wide * np.where(np.arange(count) < onset, shut, np.sin(np.pi * t.clip(0.12, 0.9)))
+        self._tracks["opening"][span] = opening.clip(0, 1)
+
+    def _sound(self, span: slice, onset: int, one: Syllable, how: Delivery, loud: float) -> None:
+        """How loud the voice and the consonant's noise are."""
+        n = np.arange(span.stop - span.start)
+        rise = ((n - onset) / CONTROL / how.attack).clip(0, 1)
+        fade = ((len(n) - n) / (0.035 * CONTROL)).clip(0, 1)
+        level = loud * np.sin(np.pi / 2 * rise) * fade * (1 - 0.35 * n / len(n))
         if one.onset in _SOFT:
             level[:onset] = 0.3 * loud
         noise, middle = _HISS.get(one.onset, (0.0, 3000.0))
         begin = round(0.6 * onset) if one.onset in _STOPS else 0
-        hiss[begin:onset] = noise * min(loud, 1.2)
-        place[span.start : span.start + onset] = middle
-    voiced = level > 0
-    tone = how.accent * (1.0 if one.stressed else 0.15)
-    shape = (1 - how.fall) * np.sin(np.pi * np.clip(t * 1.1, 0, 1)) + how.fall * (1 - 1.5 * t)
-    tracks["tone"][span] = tone * shape - 0.8 * min(into, 2.0) + how.final * (t if one.final else 0)
-    tracks["level"][span], tracks["hiss"][span] = level * voiced, hiss
-    tracks["breath"][span] = np.clip(how.breath + who.breath, 0, 1)
-    tracks["tense"][span] = np.clip(how.tense + who.tense, 0, 1)
-    tracks["jitter"][span], tracks["shimmer"][span] = how.jitter, how.shimmer
-    target = np.asarray(_VOWELS[one.vowel]) * random.normal(1, 0.03) / who.tract
-    if one.onset in _SOFT:
-        formants[span][:onset] = [280 / who.tract, 1300 / who.tract, 2400 / who.tract, 3400 / who.tract]
-    formants[span][onset:] = target
-    wide = _OPEN[one.vowel] * np.clip(np.sqrt(loud), 0.6, 1.3) * 0.75
-    shut = 0.0 if one.onset in _LIPS and one.onset else 0.25
-    tracks["opening"][span] = np.clip(np.where(np.arange(count) < onset, shut * wide, wide * np.sin(np.pi * np.clip(t, 0.12, 0.9))), 0, 1)
-    tracks["rounding"][span] = _ROUND[one.vowel]
+        self._tracks["level"][span] = level
+        self._tracks["hiss"][span][begin:onset] = noise * min(loud, 1.2)
+        self._place[span][:onset] = middle
+
+    def _tune(self, span: slice, spoken: _Spoken) -> None:
+        """Where the pitch goes: accent, the phrase's slow fall, and its end."""
+        one, how = spoken.what, spoken.how
+        t = np.linspace(0, 1, span.stop - span.start)
+        rounded, falling = np.sin(np.pi * (1.1 * t).clip(0, 1)), 1 - 1.5 * t
+        accent = how.accent * (1.0 if one.stressed else 0.15)
+        tone = accent * ((1 - how.fall) * rounded + how.fall * falling)
+        tone += (how.final * t if one.final else 0) - 0.8 * min(spoken.into, 2.0)
+        self._tone[span] = tone
+
+    def _shape(self, span: slice, onset: int, one: Syllable) -> None:
+        """Where the formants are."""
+        formants = self._formants[span]
+        if one.onset in _SOFT:
+            formants[:onset] = np.asarray(_NASAL) / self._who.tract
+        vowel = np.asarray(_VOWELS[one.vowel]) * self._random.normal(1, 0.03)
+        formants[onset:] = vowel / self._who.tract
+
+    def uttering(self, said: tuple[str, ...]) -> Uttering:
+        """The voice, without the jumps between syllables."""
+        knots = np.arange(0, self._count + CONTROL // 5, CONTROL // 5)
+        wander = np.interp(np.arange(self._count), knots, self._random.normal(size=len(knots)))
+        tone = self._who.range * smooth(self._tone, 5) + 0.25 * wander
+        tracks = dict(self._tracks)
+        for name in ("opening", "rounding"):
+            tracks[name] = smooth(tracks[name], 3)
+        for name in ("breath", "tense"):
+            tracks[name] = tracks[name].clip(0, 1)
+        return Uttering(
+            pitch=self._who.pitch * 2 ** (tone / 12),
+            formants=np.stack([smooth(track, 7) for track in self._formants.T], axis=1),
+            place=self._place,
+            said=said,
+            **tracks,
+        )
 
 
 def smooth(values: Values, width: int) -> Values:
@@ -357,4 +383,5 @@ def smooth(values: Values, width: int) -> Values:
 def at_frames(track: Values, fps: float, frames: int) -> Values:
     """A track of moments as it is in the middle of each frame of a film, (F)."""
     times = (np.arange(frames) + 0.5) / fps
-    return np.interp(times, (np.arange(len(track)) + 0.5) / CONTROL, track, right=0.0)
+    moments = (np.arange(len(track)) + 0.5) / CONTROL
+    return np.asarray(np.interp(times, moments, track, right=0.0), np.float64)
