@@ -1,4 +1,4 @@
-"""`mien data ...`: importing, checking and preparing before training."""
+"""`mien data ...`: importing, making up, checking and preparing what is trained on."""
 
 from __future__ import annotations
 
@@ -177,6 +177,35 @@ def prepare(
     say(report.to_dict(), as_json, report.text)
     if report.errors:
         raise typer.Exit(1)
+
+
+@app.command()
+def synthetic(
+    out: Annotated[Path, typer.Argument(help="Folder for the films and their manifest.")],
+    speakers: Annotated[int, typer.Option("--speakers", help="How many people.")] = 24,
+    clips: Annotated[int, typer.Option("--clips", help="Films of each.")] = 16,
+    seed: Annotated[int, typer.Option("--seed", help="Same seed, same corpus.")] = 0,
+    seconds: Annotated[float, typer.Option("--seconds", help="Length of each film.")] = 2.0,
+    jobs: Jobs = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make a corpus of drawn faces that speak, eight emotions, as films with sound.
+
+    A face alone, or a voice alone, tells four pairs of them apart; both together tell all eight.
+    Interrupt it and give the same command again: finished films are kept.
+
+    [dim]mien data synthetic made[/dim]
+
+    [dim]mien data prepare made/corpus.jsonl[/dim]
+    """
+    from mien.run.synthesise import synthesise
+
+    made = synthesise(
+        out, speakers=speakers, clips=clips, seed=seed, seconds=seconds, jobs=jobs,
+        quiet=quiet or as_json,
+    )  # fmt: skip
+    say(made.to_dict(), as_json, made.text)
 
 
 @app.command()

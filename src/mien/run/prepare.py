@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -146,7 +144,7 @@ def _run(
         name=lambda job: job.recording.name,
     )
     bar = Bar("preparing", len(plan.jobs), done=done, unit="s of media", quiet=quiet)
-    with bar, _ended(results):
+    with bar, workers.ended(results):
         for index, result in results:
             job = plan.waiting[index]
             if isinstance(result, MienError):
@@ -160,16 +158,6 @@ def _run(
             bar.advance("", rate=media / max(1e-9, time.monotonic() - began))
     if media:
         report.speed = media / max(1e-9, time.monotonic() - began)
-
-
-@contextmanager
-def _ended(results: Iterator[object]) -> Iterator[None]:
-    """Afterwards no worker is left, also where the loop was left in the middle."""
-    try:
-        yield
-    finally:
-        if isinstance(results, Generator):
-            results.close()
 
 
 def _allowed(job: Job) -> float:

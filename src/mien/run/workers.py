@@ -20,7 +20,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any, Generic, Literal, TypeVar, cast
 
 import psutil
@@ -29,7 +29,7 @@ from mien.errors import ConfigError, DataError, MienError, RunError
 from mien.run import limits, worker
 from mien.run.worker import Lost, Order, Reply
 
-__all__ = ["Lost", "over"]
+__all__ = ["Lost", "ended", "over"]
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
@@ -93,6 +93,16 @@ def over(
         return _here(task, items, start, name)
     order = Order(task, start, memory, limits.cores() // jobs or 1, largest)
     return _Pool(order, items, allowed, name).results(jobs)
+
+
+@contextlib.contextmanager
+def ended(results: Iterator[object]) -> Iterator[None]:
+    """Afterwards no worker is left, also where the loop over results was left in the middle."""
+    try:
+        yield
+    finally:
+        if isinstance(results, Generator):
+            results.close()
 
 
 def _jobs(jobs: int | None, items: int, memory: int) -> int:

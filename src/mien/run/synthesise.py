@@ -1,0 +1,107 @@
+"""`mien data synthetic`: a made-up corpus of films, in several processes."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from mien.data import synthetic, takes
+from mien.errors import Interrupted, MienError
+from mien.run import workers
+from mien.run.progress import Bar
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What came of it.
+
+    Args:
+        manifest: of the corpus.
+        films: how many it has.
+        made: how many of them were made now.
+        speakers: how many people are in it.
+        seconds: that it took.
+    """
+
+    manifest: Path
+    films: int
+    made: int
+    speakers: int
+    seconds: float
+
+    @property
+    def text(self) -> str:
+        """For a person."""
+        kept = f", {self.films - self.made} were there" if self.made < self.films else ""
+        return (
+            f"{self.films} films of {self.speakers} people{kept}, in {self.seconds:.0f} s: "
+            f"{self.manifest}"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {
+            "manifest": str(self.manifest), "films": self.films, "made": self.made,
+            "speakers": self.speakers, "seconds": round(self.seconds, 2),
+        }  # fmt: skip
+
+
+def synthesise(
+    out: str | Path,
+    *,
+    speakers: int = 24,
+    clips: int = 16,
+    seed: int = 0,
+    seconds: float = 2.0,
+    jobs: int | None = None,
+    quiet: bool = False,
+) -> Made:
+    """Make a corpus of films; what an earlier call finished is kept.
+
+    Args:
+        out: folder for it.
+        speakers: how many people; the last quarter is the test part.
+        clips: films of each.
+        seed: same seed, same corpus.
+        seconds: length of each film.
+        jobs: processes; None: as many as there are cores.
+        quiet: no progress.
+
+    Raises:
+        ConfigError: numbers that make no corpus.
+        DataError: the folder holds films that were made otherwise, or a film cannot be written.
+        Interrupted: by Ctrl-C; what was finished is kept.
+    """
+    began = time.monotonic()
+    planned = synthetic.plan_clips(speakers, clips, seed, seconds)
+    waiting = synthetic.begin(out, planned)
+    try:
+        _make(Path(out), waiting, len(planned), jobs, quiet=quiet)
+    except KeyboardInterrupt:
+        raise Interrupted(
+            "stopped; the films that were finished are kept",
+            where=str(out),
+            fix="the same command goes on from there",
+        ) from None
+    manifest = synthetic.write_clips(out, planned)
+    took = time.monotonic() - began
+    return Made(manifest, len(planned), len(waiting), speakers, took)
+
+
+def _make(
+    folder: Path, waiting: list[takes.Take], total: int, jobs: int | None, *, quiet: bool
+) -> None:
+    began, done = time.monotonic(), 0
+    results = workers.over(
+        partial(takes.film, folder), waiting, jobs=jobs, memory=2**30, name=lambda take: take.id
+    )
+    bar = Bar("drawing", total, done=total - len(waiting), unit="films", quiet=quiet)
+    with bar, workers.ended(results):
+        for _, result in results:
+            if isinstance(result, MienError):
+                raise result
+            done += 1
+            bar.advance("", rate=done / max(1e-9, time.monotonic() - began))
