@@ -1,4 +1,4 @@
-"""Files of pretrained models: in a local folder, in the user's cache, or on the hub.
+"""Files of pretrained models: in a local folder, in mien-pocket, in the cache, or on the hub.
 
 Only configurations (JSON) and tensors (safetensors) are ever read. A repository that has nothing
 but PyTorch pickles is converted once, with PyTorch's loader that refuses code, into mien's cache:
@@ -12,6 +12,7 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib import util
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from mien.errors import TowerError
+from mien.errors import MissingExtra, TowerError
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 _SAFE = (WEIGHTS, "model-[0-9]*-of-[0-9]*.safetensors")
+_POCKET = {
+    "pocket/face": "network.opinions.video.tower",
+    "pocket/voice": "network.opinions.audio.tower",
+}
 _PICKLED = ("pytorch_model.bin", "pytorch_model-[0-9]*-of-[0-9]*.bin")
 
 
@@ -60,10 +65,32 @@ def cache_folder() -> Path:
     return Path(os.environ.get("MIEN_CACHE") or Path.home() / ".cache" / "mien")
 
 
-def locate(name: str, revision: str | None) -> Located:
-    """Find a model: a local folder, else the user's cache, else the hub."""
+def pocket() -> Path:
+    """Where the distribution mien-pocket lies.
+
+    Raises:
+        MissingExtra: it is not installed.
+    """
+    found = util.find_spec("mien_pocket")
+    if found is None or found.origin is None:
+        raise MissingExtra("mien-pocket", "pocket")
+    return Path(found.origin).parent
+
+
+def local_folder(name: str) -> Path | None:
+    """The folder that a name means on this machine; ``pocket/face`` is one of mien-pocket's."""
     local = Path(name).expanduser()
     if local.is_dir():
+        return local
+    if name in _POCKET:
+        return pocket() / "run" / "towers" / _POCKET[name]
+    return None
+
+
+def locate(name: str, revision: str | None) -> Located:
+    """Find a model: a local folder, mien-pocket, else the user's cache, else the hub."""
+    local = local_folder(name)
+    if local is not None:
         if not (local / CONFIG).is_file() or not _weights(local):
             raise TowerError(
                 f"this folder holds no model: {CONFIG} and {WEIGHTS} are needed", where=str(local)

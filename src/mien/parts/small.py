@@ -33,7 +33,7 @@ class SmallConfig:
         dropout: rate on the vectors, in training.
         size: height and width of the faces.
         mels: number of mel bins of the sound.
-        licence: of the weights.
+        licence: of the weights; None: that of the run which trained them.
     """
 
     model_type: str
@@ -43,7 +43,7 @@ class SmallConfig:
     dropout: float = 0.2
     size: int = 48
     mels: int = 64
-    licence: str = "Apache-2.0"
+    licence: str | None = None
 
     def __post_init__(self) -> None:
         same = len(self.widths) == len(self.depths) > 0

@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from mien.errors import ConfigError, TowerError, did_you_mean
-from mien.parts import hub, keys
+from mien.parts import hub, keys, weights
 from mien.parts.adapters import is_adapter
 from mien.parts.encoders import ClapAudio, ClipVision, Tower
 from mien.parts.hub import TowerSource
@@ -101,6 +101,12 @@ KNOWN: Mapping[str, Known] = {
     ),
 }
 
+POCKET: Mapping[str, Mapping[str, Any]] = {
+    "pocket/face": {"model_type": FaceTower.kind},
+    "pocket/voice": {"model_type": VoiceTower.kind, "stride": 2},
+}
+"""The architectures of mien-pocket's towers, so that they can be counted where it is absent."""
+
 
 # -- opening ---------------------------------------------------------------------------------------
 
@@ -116,14 +122,14 @@ def open_tower(source: TowerSource) -> Tower:
         known = KNOWN.get(source.name)
         source = replace(source, revision=known.revision if known else None)
     if _BLUEPRINT.get():
-        return kind(source, _blank(kind, _architecture(source)))
+        return kind(source, weights.blank(kind, _architecture(source)))
     shelf = _SHELF.get()
     if shelf is not None:
         return shelf.open(source)
     if not isinstance(source.name, str):
-        return _checked(kind(source, _blank(kind, source.name)), source.sha256, source)
+        return _checked(kind(source, weights.blank(kind, source.name)), source.sha256, source)
     found = hub.locate(source.name, source.revision)
-    tower = kind(replace(source, revision=found.revision), _pretrained(kind, found.folder))
+    tower = kind(replace(source, revision=found.revision), weights.pretrained(kind, found.folder))
     return _checked(tower, source.sha256, source)
 
 
@@ -149,10 +155,16 @@ def audio(name: str | Mapping[str, Any], revision: str | None = None) -> Tower:
 
 def _said(name: str | Mapping[str, Any]) -> str | None:
     """The kind that a configuration says, where it is one of mien's own."""
-    values = name
-    if isinstance(values, str):
-        folder = Path(values).expanduser()
-        values = hub.read_config(folder) if (folder / hub.CONFIG).is_file() else {}
+    values: Mapping[str, Any] = {}
+    shelf = _SHELF.get()
+    if not isinstance(name, str):
+        values = name
+    elif name in POCKET:
+        values = POCKET[name]
+    elif shelf is not None:  # the folder may be gone, and is not looked at
+        values = {"model_type": shelf.kind(name)}
+    elif (folder := hub.local_folder(name)) is not None and (folder / hub.CONFIG).is_file():
+        values = hub.read_config(folder)
     said = values.get("model_type")
     return said if said in KINDS else None
 
@@ -199,70 +211,6 @@ def _checked(tower: Tower, sha256: str | None, source: TowerSource) -> Tower:
             else "bring back the original weights, or train again",
         )
     return tower
-
-
-def _blank(kind: type[Tower], values: Mapping[str, Any]) -> Any:
-    """A module with random weights, from configuration values."""
-    try:
-        return kind.blank(values)
-    except (TypeError, ValueError, KeyError) as error:
-        raise ConfigError(f"these values make no {kind.kind} tower: {error}") from error
-
-
-def _pretrained(kind: type[Tower], folder: Path) -> Any:
-    """A module with the weights of a folder, every name and shape checked."""
-    values = _own_section(kind, folder)
-    given = {
-        name.removeprefix(kind.prefix): tensor
-        for name, tensor in hub.read_tensors(
-            folder, lambda name: not name.startswith(kind.others)
-        ).items()
-    }
-    with torch.device("meta"):
-        blank = _blank(kind, values)
-    named = {name.removeprefix(kind.prefix): name for name in blank.state_dict()}
-    fitting = _fitting(given, {bare: blank.state_dict()[named[bare]] for bare in named}, folder)
-    return kind.filled(blank, {named[bare]: tensor for bare, tensor in fitting.items()})
-
-
-def _own_section(kind: type[Tower], folder: Path) -> dict[str, Any]:
-    """The tower's part of a configuration, which may be that of the whole model."""
-    values = hub.read_config(folder)
-    if values.get("model_type") == kind.model_type():
-        return values
-    if kind.section not in values:
-        raise TowerError(
-            f"a {values.get('model_type')!r} model is no {kind.kind} tower", where=str(folder)
-        )
-    return dict(values[kind.section])
-
-
-def _fitting(
-    given: Mapping[str, Tensor], wanted: Mapping[str, Tensor], folder: Path
-) -> dict[str, Tensor]:
-    """The tensors that a tower wants; one too many, too few or of another shape is an error."""
-    missing = sorted(n for n in wanted.keys() - given.keys() if not n.endswith(_COMPUTED))
-    extra = sorted(n for n in given.keys() - wanted.keys() if not n.endswith(_COMPUTED))
-    if missing or extra:
-        raise TowerError(
-            f"these weights do not fit their {hub.CONFIG}: {len(missing)} tensors missing "
-            f"{missing[:3]}, {len(extra)} unexpected {extra[:3]}",
-            where=str(folder),
-            fix="fetch or save the model again",
-        )
-    for name in wanted.keys() & given.keys():
-        if wanted[name].shape != given[name].shape:
-            raise TowerError(
-                f"{name} has shape {tuple(given[name].shape)}, "
-                f"its {hub.CONFIG} says {tuple(wanted[name].shape)}",
-                where=str(folder),
-            )
-    return {name: tensor for name, tensor in given.items() if name in wanted}
-
-
-# Follow from the architecture, or count batches: old and new versions of transformers differ in
-# whether they are saved.
-_COMPUTED = ("position_ids", "relative_position_index", "num_batches_tracked")
 
 
 # -- what a run keeps ------------------------------------------------------------------------------
@@ -351,6 +299,10 @@ class _Shelf:
         self.left = dict(records)
         self.folder = folder
 
+    def kind(self, name: str) -> str | None:
+        """The kind of the first recorded tower of that name."""
+        return next((r.get("kind") for r in self.left.values() if r.get("name") == name), None)
+
     def open(self, source: TowerSource) -> Tower:
         """The recorded tower that this source means."""
         meant = (source.kind, source.name)
@@ -368,12 +320,12 @@ class _Shelf:
                 raise TowerError(
                     f"the run does not say how {path} is built", where=str(self.folder)
                 )
-            return kind(source, _blank(kind, values)).tune()
+            return kind(source, weights.blank(kind, values)).tune()
         source = replace(source, revision=record.get("revision"))
         if not isinstance(record.get("sha256"), str):
             raise TowerError(f"the run has no fingerprint of {path}", where=str(self.folder))
         found = self._stored(path) if record.get("stored") else self._fetched(source)
-        tower = KINDS[source.kind](source, _pretrained(KINDS[source.kind], found))
+        tower = KINDS[source.kind](source, weights.pretrained(KINDS[source.kind], found))
         return _checked(tower, record["sha256"], source)
 
     def _stored(self, path: str) -> Path:
@@ -420,8 +372,10 @@ def _architecture(source: TowerSource) -> Mapping[str, Any]:
         return source.name
     if source.name in KNOWN:
         return KNOWN[source.name].architecture
-    if Path(source.name).is_dir():
-        return _own_section(KINDS[source.kind], Path(source.name))
+    if source.name in POCKET:
+        return POCKET[source.name]
+    if (folder := hub.local_folder(source.name)) is not None:
+        return weights.own_section(KINDS[source.kind], folder)
     raise TowerError(
         f"the architecture of {source.name!r} is not known without its files: "
         f"{did_you_mean(source.name, KNOWN)}"
