@@ -87,6 +87,15 @@ CASES = [
             ),
         ),
     ),
+    Case(
+        "pocket",
+        "tiny",
+        corpora.recordings,
+        overrides=(
+            "save_seconds=0",
+            "model.voice_means={calm: calm, glad: glad, nobody: nobody}",
+        ),
+    ),
 ]
 
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

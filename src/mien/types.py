@@ -245,6 +245,8 @@ class Output(_Tensors):
 
     All tensors have a first axis of B. A number without axes may stand in ``aux`` if it is one
     parameter for all clips, such as a temperature: that of the first micro-batch stands for all.
+    ``aux["support"]`` (B), where a network gives it, says how far it stands behind its answers,
+    in 0..1; a timeline leaves out those below a half.
     """
 
     logits: dict[str, Tensor] = field(default_factory=dict)
@@ -302,7 +304,7 @@ class Window:
     Args:
         start: its first second, on the clock of the source.
         end: where it ends.
-        scores: one number a label, by task.
+        scores: one number a label, by task; no task where the run gave no answer.
         uncertainty: one number in 0..1 by task (normalised entropy of a categorical answer).
         present: which modalities were there.
         box: where the face was, in the middle of the window: left, top, width and height as

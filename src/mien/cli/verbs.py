@@ -256,7 +256,9 @@ def report(
 @app.command(epilog=INTENDED_USE)
 def predict(
     paths: Watched,
-    run: Annotated[Path | None, typer.Option("--run", help="A finished run.")] = None,
+    run: Annotated[
+        Path | None, typer.Option("--run", help="A finished run (default: mien-pocket's).")
+    ] = None,
     out: Looked = None,
     faces: WhoseFaces = Faces.all,
     person: Person = None,
@@ -274,9 +276,13 @@ def predict(
 ) -> None:
     """Say what a run sees and hears: of each person, window by window, and how sure it is.
 
+    Without --run it is mien-pocket that answers, a small model for seven expressions.
+
     With --out each file gets a page to look at and timelines as JSON, CSV and Parquet; the same
     command again goes on where it was stopped. A voice is a person's only where one face is
     visible, or where --turns, --who or --mouth say so; else it stands for itself.
+
+    [dim]mien predict clip.mp4[/dim]
 
     [dim]mien predict clip.mp4 --run runs/a --out looked[/dim]
 
@@ -285,12 +291,9 @@ def predict(
     [dim]mien predict clips.jsonl --run runs/a --out timelines.csv[/dim]
     """
     from mien.report import watch
+    from mien.run import pocket
 
-    if run is None:
-        raise MienError(
-            "which run shall look at it?",
-            fix="mien predict ... --run RUN; mien train makes one",
-        )
+    run = run or pocket.folder(quiet=quiet or as_json)
     options = watch.Options(
         faces=faces.value,
         person=person,

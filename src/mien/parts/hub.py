@@ -66,7 +66,7 @@ def cache_folder() -> Path:
 
 
 def pocket() -> Path:
-    """Where the distribution mien-pocket lies.
+    """The run of the distribution mien-pocket.
 
     Raises:
         MissingExtra: it is not installed.
@@ -74,7 +74,7 @@ def pocket() -> Path:
     found = util.find_spec("mien_pocket")
     if found is None or found.origin is None:
         raise MissingExtra("mien-pocket", "pocket")
-    return Path(found.origin).parent
+    return Path(found.origin).parent / "run"
 
 
 def local_folder(name: str) -> Path | None:
@@ -83,7 +83,7 @@ def local_folder(name: str) -> Path | None:
     if local.is_dir():
         return local
     if name in _POCKET:
-        return pocket() / "run" / "towers" / _POCKET[name]
+        return pocket() / "towers" / _POCKET[name]
     return None
 
 

@@ -20,6 +20,7 @@ from mien.run.batches import Collate, Seen
 from mien.types import Batch, Objective, Output, Sample, Specs, TaskSpec
 
 Floats = NDArray[np.float64]
+_STANDS = 0.5  # support from which an answer is given
 Value: TypeAlias = str | int | float | None
 """What a sample is compared by; None where nobody said."""
 
@@ -62,7 +63,8 @@ class Predictions:
     """What a model said of every sample, in the order of the rows.
 
     ``groups`` holds what samples can be compared by, such as speaker or age: by name a list of
-    values for each sample, one for all of it or one a position.
+    values for each sample, one for all of it or one a position. ``support`` says of each sample how
+    far the network stands behind its answers, where it says so.
     """
 
     ids: list[str] = field(default_factory=list)
@@ -71,6 +73,26 @@ class Predictions:
     times: list[Floats | None] = field(default_factory=list)
     tasks: dict[str, Answers] = field(default_factory=dict)
     groups: dict[str, list[list[Value]]] = field(default_factory=dict)
+    support: list[float] = field(default_factory=list)
+
+    def said(
+        self, index: int, position: int, specs: Specs
+    ) -> tuple[dict[str, dict[str, float]], dict[str, float]]:
+        """Named scores and uncertainties of a position of a sample, by task.
+
+        A clip's answer holds for all of its positions where another task answers per frame. Nothing
+        is said where the network does not stand behind it.
+        """
+        scores: dict[str, dict[str, float]] = {}
+        unsure: dict[str, float] = {}
+        if self.support and self.support[index] < _STANDS:
+            return scores, unsure
+        for name, spec in specs.items():
+            answers = self.tasks[name].scores[index]
+            scores[name], doubt = tasks.decode(spec, answers[min(position, len(answers) - 1)])
+            if doubt is not None:
+                unsure[name] = doubt
+        return scores, unsure
 
 
 @torch.inference_mode()
@@ -130,6 +152,8 @@ def collect(found: Predictions, batch: Batch, output: Output, specs: Specs) -> N
     """Take a batch's answers apart into samples, without their padding."""
     found.ids += list(batch.ids)
     found.group += list(batch.group)
+    if (support := output.aux.get("support")) is not None:
+        found.support += support.tolist()
     for row in batch.present.tolist():
         found.present.append(dict(zip(batch.modalities, row, strict=True)))
     found.times += (

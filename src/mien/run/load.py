@@ -11,15 +11,18 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
-from mien import registry, tasks
+from mien import registry
 from mien.config import RunConfig
 from mien.data import tables
 from mien.data.manifest import Manifest, Row
 from mien.errors import DataError, RunError, did_you_mean
-from mien.parts import adapters, towers
+from mien.parts import adapters, hub, towers
 from mien.parts.model import FrontEnd, Model
 from mien.run import assemble, checkpoint, folder, infer
 from mien.types import Sample, Specs, Stage, Timeline, Track, Window
+
+POCKET = "pocket"
+"""What the run of mien-pocket is called."""
 
 
 class Run:
@@ -121,11 +124,12 @@ def load(run: str | Path, *, device: str | torch.device = "cpu", merge: bool = F
     names, checked by hash. Every tensor is accounted for; nothing is unpickled.
 
     Args:
-        run: the folder that ``mien train --out`` made.
+        run: the folder that ``mien train --out`` made; ``"pocket"`` is the small model of the
+            distribution mien-pocket.
         device: where to put the model.
         merge: fold adapters into the weights they adapt: the same answers, a little sooner.
     """
-    path = Path(run)
+    path = hub.pocket() if str(run) == POCKET else Path(run)
     _refuse_family(path)
     settings = folder.read_config(path)
     card, specs = folder.read_card(path), folder.read_labels(path)
@@ -206,14 +210,7 @@ def _windows(found: infer.Predictions, index: int, specs: Specs, row: Row | None
     edges = _edges(found.times[index], count, row)
     windows = []
     for position in range(count):
-        scores, unsure = {}, {}
-        for name, spec in specs.items():
-            answers = found.tasks[name].scores[index]
-            # A clip's answer holds for all of its windows where another task answers per frame.
-            named, doubt = tasks.decode(spec, answers[min(position, len(answers) - 1)])
-            scores[name] = named
-            if doubt is not None:
-                unsure[name] = doubt
+        scores, unsure = found.said(index, position, specs)
         windows.append(
             Window(
                 start=edges[position],

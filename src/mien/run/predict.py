@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from mien import tasks
 from mien.data.faces import Detector, open_detector
 from mien.data.prepared import Indices
 from mien.data.turns import Turn
@@ -110,7 +109,7 @@ class Predictor:
             tracks=[replace(kinds[name], windows=tracks[name]) for name in tracks],
             made_by=self.made_by(),
             duration=windows.duration,
-            notes=[*self._notes(), *windows.notes()],
+            notes=[*self._notes(), *windows.notes(), *_unanswered(tracks)],
         )
         return Watched(timeline, {name: few.pictures() for name, few in small.items()})
 
@@ -174,8 +173,7 @@ class Predictor:
         self, piece: Piece, sample: Sample, found: infer.Predictions, index: int
     ) -> list[Window]:
         """One window for a piece, or one for every position that was answered."""
-        answers = {name: task.scores[index] for name, task in found.tasks.items()}
-        count = max(len(scores) for scores in answers.values())
+        count = max(len(task.scores[index]) for task in found.tasks.values())
         present = {name: name in sample.inputs for name in sorted(self.view.modalities)}
         windows = []
         for position in range(count):
@@ -184,18 +182,13 @@ class Predictor:
                 if piece.seen is not None and not piece.seen[position]:
                     continue
                 start, end = (piece.start + (position + more) / self.view.fps for more in (0, 1))
-            decoded = {
-                name: tasks.decode(spec, answers[name][min(position, len(answers[name]) - 1)])
-                for name, spec in self.run.specs.items()
-            }
+            scores, unsure = found.said(index, position, self.run.specs)
             windows.append(
                 Window(
                     start=start,
                     end=end,
-                    scores={name: named for name, (named, _) in decoded.items()},
-                    uncertainty={
-                        n: unsure for n, (_, unsure) in decoded.items() if unsure is not None
-                    },
+                    scores=scores,
+                    uncertainty=unsure,
                     present=present,
                     box=piece.box,
                     voice=piece.voice,
@@ -203,6 +196,15 @@ class Predictor:
                 )
             )
         return windows
+
+
+def _unanswered(tracks: Mapping[str, Sequence[Window]]) -> list[str]:
+    """That the run gave no answer in some windows, if so."""
+    count = sum(not window.scores for windows in tracks.values() for window in windows)
+    if not count:
+        return []
+    windows = "one window" if count == 1 else f"{count} windows"
+    return [f"In {windows} what is seen and heard supports no answer, and none is given."]
 
 
 class _Samples(Dataset[Sample]):

@@ -42,6 +42,9 @@ def _line(window: Window, specs: Specs) -> str:
 def _answers(window: Window, specs: Specs) -> str:
     words = []
     for name, spec in specs.items():
+        if name not in window.scores:
+            words.append(f"{name}: no answer")
+            continue
         scores = window.scores[name]
         if spec.categorical:
             top = window.top(name)
