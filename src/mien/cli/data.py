@@ -11,6 +11,7 @@ from mien.cli.options import (
     DetectorKind,
     DetectorName,
     FaceWeights,
+    FilmKind,
     Jobs,
     Json,
     Modalities,
@@ -182,10 +183,23 @@ def prepare(
 @app.command()
 def synthetic(
     out: Annotated[Path, typer.Argument(help="Folder for the films and their manifest.")],
-    speakers: Annotated[int, typer.Option("--speakers", help="How many people.")] = 24,
-    clips: Annotated[int, typer.Option("--clips", help="Films of each.")] = 16,
+    kind: Annotated[
+        FilmKind, typer.Option("--kind", help="One emotion a film, talks of two, or long films.")
+    ] = FilmKind.clips,
+    speakers: Annotated[
+        int | None, typer.Option("--speakers", help="How many people (default: 24, 16 or 12).")
+    ] = None,
+    clips: Annotated[
+        int | None,
+        typer.Option(
+            "--clips", help="Films of each, or dialogues of each pair (default: 16, 4 or 2)."
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Same seed, same corpus.")] = 0,
-    seconds: Annotated[float, typer.Option("--seconds", help="Length of each film.")] = 2.0,
+    seconds: Annotated[
+        float | None,
+        typer.Option("--seconds", help="Length of a film (default: 2, of long ones 60)."),
+    ] = None,
     jobs: Jobs = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -193,6 +207,7 @@ def synthetic(
     """Make a corpus of drawn faces that speak, eight emotions, as films with sound.
 
     A face alone, or a voice alone, tells four pairs of them apart; both together tell all eight.
+    The truth of every frame lies beside each film: action units, valence, arousal, expression.
     Interrupt it and give the same command again: finished films are kept.
 
     [dim]mien data synthetic made[/dim]
@@ -202,8 +217,8 @@ def synthetic(
     from mien.run.synthesise import synthesise
 
     made = synthesise(
-        out, speakers=speakers, clips=clips, seed=seed, seconds=seconds, jobs=jobs,
-        quiet=quiet or as_json,
+        out, kind=kind.value, speakers=speakers, clips=clips, seed=seed, seconds=seconds,
+        jobs=jobs, quiet=quiet or as_json,
     )  # fmt: skip
     say(made.to_dict(), as_json, made.text)
 

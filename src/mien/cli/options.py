@@ -46,6 +46,14 @@ class Modalities(StrEnum):
     both = "audio-video"
 
 
+class FilmKind(StrEnum):
+    """What is made up."""
+
+    clips = "clips"
+    dialogues = "dialogues"
+    long = "long"
+
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 DetectorName = Annotated[

@@ -123,6 +123,44 @@ def course(
     return found
 
 
+def courses(frames: int, fps: float, random: np.random.Generator) -> Values:
+    """How much of each emotion is shown in each frame of a long film, (F, E).
+
+    One after the other, a few seconds each, with a second or so in which one becomes the next; now
+    and then the face is at rest.
+    """
+    time, found = np.arange(frames) / fps, np.zeros((frames, len(EMOTIONS)))
+    at, before = random.uniform(0.5, 2.0), -1
+    while at < frames / fps:
+        lasts, change = random.uniform(3.0, 7.0), random.uniform(0.5, 1.2)
+        if random.random() < 0.8:
+            others = [e for e in range(len(EMOTIONS)) if e != before]
+            before = int(random.choice(others))
+            shown = eased((time - at) / change) * eased((at + lasts + change - time) / change)
+            found[:, before] += random.uniform(0.65, 1.0) * shown
+        at += lasts
+    return np.asarray(found / np.maximum(1, found.sum(axis=1, keepdims=True)))
+
+
+def spans(
+    seconds: float, random: np.random.Generator, *, every: float, lasts: tuple[float, float]
+) -> list[tuple[float, float]]:
+    """Stretches of time that come at random, and do not touch.
+
+    Args:
+        seconds: length of the film.
+        random: when.
+        every: seconds between two of them, on average.
+        lasts: the shortest and the longest, in seconds.
+    """
+    found, at = [], random.exponential(every)
+    while at + lasts[1] < seconds:
+        end = at + random.uniform(*lasts)
+        found.append((at, end))
+        at = end + 1.0 + random.exponential(every)
+    return found
+
+
 def eased(t: Values) -> Values:
     """From 0 at t = 0 to 1 at t = 1, smoothly."""
     t = np.clip(t, 0, 1)

@@ -5,7 +5,7 @@ Axes: F frames; H, W of a picture.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -54,15 +54,15 @@ def camera(random: np.random.Generator, *, occluded: float = 0.25) -> Camera:
 
 
 def taken(
-    pictures: Sequence[Pixels],
+    pictures: Iterable[Pixels],
     how: Camera,
     pose: Pose,
     skin: Values,
     hair: Values,
     fps: float,
     random: np.random.Generator,
-) -> list[Pixels]:
-    """Pictures (H, W, 3) as the camera keeps them.
+) -> Iterator[Pixels]:
+    """Pictures (H, W, 3) as the camera keeps them, one after the other.
 
     Args:
         pictures: what was drawn; painted over where something is in the way.
@@ -80,18 +80,18 @@ def taken(
         hider = _Bar(pose, random)
     elif how.occlusion == "strand":
         hider = _Strand(pose, hair, random)
-    height, width = pictures[0].shape[:2]
-    grain = random.standard_normal((height + _ROOM, width + _ROOM, 3), np.float32) * how.noise
-    grain = grain.astype(np.int16)
-    found = []
+    grain = np.zeros((0, 0, 3), np.int16)
     for i, picture in enumerate(pictures):
         hider.hide(picture, i)
         if how.blur:
             picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), how.blur), np.uint8)
+        height, width = picture.shape[:2]
+        if not i:
+            noise = random.standard_normal((height + _ROOM, width + _ROOM, 3), np.float32)
+            grain = (noise * how.noise).astype(np.int16)
         left, top = random.integers(0, _ROOM, 2).tolist()
         here = grain[top : top + height, left : left + width]
-        found.append(np.asarray(cv2.add(picture, here, dtype=cv2.CV_8U), np.uint8))
-    return found
+        yield np.asarray(cv2.add(picture, here, dtype=cv2.CV_8U), np.uint8)
 
 
 class _Hider:

@@ -9,6 +9,7 @@ Axes: F frames; H, W of a picture; P points of a polygon.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -24,6 +25,7 @@ At = dict[str, Points]
 """Where the parts of a head are in one frame."""
 
 _FINE = 2  # pixels painted for one that is kept, along each side
+_AWAY = 0.85  # radians: who is turned by more shows the back of the head
 _SOFT = 4  # painted pixels for one of the map of light and dark, along each side
 
 
@@ -92,28 +94,35 @@ class Painter:
             for shade in random.uniform(0.7, 1.35, strands)
         ]
 
-    def paint(self, acting: Acting, pose: Pose) -> list[Pixels]:
-        """All frames, (H, W, 3) RGB each."""
+    def paint(self, acting: Acting, pose: Pose) -> Iterator[Pixels]:
+        """All frames, (H, W, 3) RGB each, one after the other."""
         frames = len(acting.units)
         parts = head.points(self._looks, acting)
         for name, part in self._attire.items():
             parts[name] = np.broadcast_to(part, (frames, *part.shape))
         placed = {name: canvas.fixed(_FINE * part) for name, part in head.seen(parts, pose).items()}
-        found = []
         for i in range(frames):
             at = {name: part[i] for name, part in placed.items()}
             units = dict(zip(ACTION_UNITS, acting.units[i].tolist(), strict=True))
-            picture = self._frame(at, units, _FINE * float(pose.scale[i]), float(pose.roll[i]))
+            size, roll = _FINE * float(pose.scale[i]), float(pose.roll[i])
+            picture = self._frame(at, units, size, roll, away=abs(float(pose.yaw[i])) > _AWAY)
             small = cv2.resize(
                 picture, None, fx=1 / _FINE, fy=1 / _FINE, interpolation=cv2.INTER_AREA
             )
-            found.append(np.asarray(small, np.uint8))
-        return found
+            yield np.asarray(small, np.uint8)
 
-    def _frame(self, at: At, units: dict[str, float], size: float, roll: float) -> Pixels:
+    def _frame(
+        self, at: At, units: dict[str, float], size: float, roll: float, *, away: bool
+    ) -> Pixels:
         """One frame at twice its size; ``size`` are the pixels in half of the face's width."""
         picture = self._wall.copy()
         self._behind(picture, at)
+        if away:
+            edge = at["outline"]  # (60, 2), clockwise from the top
+            fill(picture, edge, self._ink["neck light"])
+            if "cap" in at:
+                fill(picture, np.concatenate([edge[40:], edge[:21]]), self._ink["hair"])
+            return picture
         self._face(picture, at, units, size, roll)
         for side in ("left", "right"):
             self._eye(picture, at, side, size)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
 
@@ -18,7 +18,7 @@ PART = ".part"
 
 def write(
     path: Path,
-    pictures: Sequence[NDArray[np.uint8]],
+    pictures: Iterable[NDArray[np.uint8]],
     samples: NDArray[np.float32],
     *,
     fps: int,
@@ -43,11 +43,12 @@ def write(
         output.metadata["comment"] = "made up by mien: nobody was filmed"
         options = {"preset": "ultrafast", "crf": str(quality), "threads": "1"}
         video = output.add_stream("libx264", rate=fps, options=options)
-        video.height, video.width = pictures[0].shape[:2]
         video.pix_fmt = "yuv420p"
         sound = output.add_stream("aac", rate=rate, layout="mono", options={"aac_coder": "fast"})
         sound.bit_rate = 64_000
         for i, pixels in enumerate(pictures):
+            if not i:
+                video.height, video.width = pixels.shape[:2]
             planes = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2YUV_I420), np.uint8)
             frame = av.VideoFrame.from_ndarray(planes, "yuv420p")
             frame.pts, frame.time_base = i, Fraction(1, fps)

@@ -10,7 +10,7 @@ Axes: F frames, P points of a part.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -284,6 +284,9 @@ def _fold(found: dict[str, Values], side: int) -> Values:
     return np.asarray(line + bulge)
 
 
+BODY = ("mane", "neck", "neck light", "shoulders")
+"""Parts that hardly follow the head."""
+
 # -- from the head to the picture ------------------------------------------------------------------
 
 
@@ -292,10 +295,12 @@ def seen(parts: dict[str, Values], pose: Pose) -> dict[str, Values]:
 
     The outline is that of a round thing: turning the head hardly changes it, and moves it a little.
     """
+    body = replace(pose, yaw=0.2 * pose.yaw, pitch=0 * pose.pitch, roll=0.3 * pose.roll)
     found = {}
     for name, part in parts.items():
-        flat = _outlined(part, pose) if name == "outline" else turned(part, pose)
-        found[name] = placed(flat, pose)
+        held = body if name in BODY else pose
+        flat = _outlined(part, pose) if name == "outline" else turned(part, held)
+        found[name] = placed(flat, held)
     return found
 
 

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal, get_args
 
 import numpy as np
 
-from mien.data import takes
+from mien.data import takes, talks
 from mien.data.acted import ACTION_UNITS
 from mien.data.acted import EMOTIONS as ACTED
 from mien.data.manifest import Label, Manifest, Row, Split, Track
 from mien.data.takes import Take
-from mien.errors import ConfigError, DataError
+from mien.errors import ConfigError, DataError, did_you_mean
 from mien.types import Problem, TaskSpec
 
 LICENCE = "Apache-2.0 (made up: nobody was recorded)"
@@ -82,62 +83,110 @@ def features(out: str | Path, *, speakers: int = 24, clips: int = 16, seed: int 
 # -- films -----------------------------------------------------------------------------------------
 
 
-def clips(
-    out: str | Path,
-    *,
-    speakers: int = 24,
-    clips: int = 16,
-    seed: int = 0,
-    seconds: float = 2.0,
-) -> Path:
-    """Make films of one emotion each, one after the other, and their manifest.
-
-    ``mien data synthetic`` does the same with several processes.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """A corpus of films.
 
     Args:
-        out: folder for it all. Films that are there already are kept.
-        speakers: how many people; the last quarter is held out as ``test``.
-        clips: films of each, spread evenly over the emotions.
-        seed: same seed, same corpus.
-        seconds: length of each.
-
-    Returns:
-        ``corpus.jsonl``.
-    """
-    planned = plan_clips(speakers, clips, seed, seconds)
-    for take in begin(out, planned):
-        takes.film(Path(out), take)
-    return write_clips(out, planned)
-
-
-def plan_clips(speakers: int, clips: int, seed: int, seconds: float) -> list[Take]:
-    """The takes of such a corpus.
+        kind: ``clips`` show one emotion each; ``dialogues`` are talks of two, a film a turn;
+            ``long`` films go through several emotions.
+        speakers: how many people; a quarter of them is the test part.
+        films: clips or long films of each person, or dialogues of each pair.
+        seed: same recipe, same films.
+        seconds: length of each clip or long film; turns last as long as their words.
 
     Raises:
         ConfigError: numbers that make no corpus.
     """
-    if speakers < 1 or clips < 1 or seed < 0:
-        raise ConfigError(
-            f"there is no corpus of {speakers} speakers with {clips} clips each and seed {seed}"
-        )
-    if not 0.5 <= seconds <= 60:
-        raise ConfigError(f"a clip lasts half a second to a minute, not {seconds:g} s")
-    names = list(ACTED)
-    return [
-        Take(
-            id=f"s{speaker:02d}-c{number:02d}",
-            seed=seed,
-            speaker=speaker,
-            number=number,
-            emotion=names[number % len(names)],
-            seconds=seconds,
-        )
-        for speaker in range(speakers)
-        for number in range(clips)
-    ]
+
+    kind: Kind = "clips"
+    speakers: int = 24
+    films: int = 16
+    seed: int = 0
+    seconds: float = 2.0
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(Kind):
+            hint = did_you_mean(str(self.kind), get_args(Kind))
+            raise ConfigError(f"there is no corpus of {self.kind!r}", fix=hint)
+        for name in ("speakers", "films"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"a corpus needs {name}", where=f"{name}={getattr(self, name)}")
+        if self.seed < 0:
+            raise ConfigError("seeds count from 0", where=f"seed={self.seed}")
+        if not 0.5 <= self.seconds <= 600:
+            raise ConfigError(
+                f"a film lasts half a second to ten minutes, not {self.seconds:g} s",
+                where="seconds",
+            )
+        if self.kind == "dialogues" and self.speakers % 2:
+            raise ConfigError("it takes two to talk", where="speakers", fix="an even number")
+
+    @classmethod
+    def of(cls, kind: Kind, **given: Any) -> Recipe:
+        """A recipe with what suits its kind where nothing (None) is said."""
+        usual = _USUAL.get(kind, {}) | {
+            key: value for key, value in given.items() if value is not None
+        }
+        return cls(kind=kind, **usual)
+
+    def takes(self) -> list[Take]:
+        """All films, in the order of the manifest."""
+        if self.kind == "dialogues":
+            return [turn.take for turn in talks.turns(self.speakers, self.films, self.seed)]
+        names = list(ACTED)
+        single = self.kind == "clips"
+        return [
+            Take(
+                id=f"s{speaker:02d}-{'c' if single else 'l'}{number:02d}",
+                seed=self.seed,
+                speaker=speaker,
+                number=number,
+                emotion=names[number % len(names)] if single else None,
+                seconds=self.seconds,
+            )
+            for speaker in range(self.speakers)
+            for number in range(self.films)
+        ]
+
+    def part(self, speaker: int) -> Split:
+        """On which side of the split somebody is: the last quarter is the test part.
+
+        Those who talk with each other are on the same side.
+        """
+        together = 2 if self.kind == "dialogues" else 1
+        units, unit = self.speakers // together, speaker // together
+        return "test" if unit >= units - max(1, units // 4) and units > 1 else "train"
 
 
-def begin(out: str | Path, planned: Sequence[Take]) -> list[Take]:
+Kind = Literal["clips", "dialogues", "long"]
+_USUAL: dict[str, dict[str, Any]] = {
+    "dialogues": {"speakers": 16, "films": 4},
+    "long": {"speakers": 12, "films": 2, "seconds": 60.0},
+}
+
+
+def clips(out: str | Path, *, speakers: int = 24, clips: int = 16, seed: int = 0) -> Path:
+    """Make clips of one emotion each, one after the other, and their manifest.
+
+    `mien.run.synthesise.synthesise`, and ``mien data synthetic``, take several processes for it.
+
+    Args:
+        out: folder for it all. Films that are there already are kept.
+        speakers: how many people; the last quarter is held out as ``test``.
+        clips: clips of each, spread evenly over the emotions.
+        seed: same seed, same corpus.
+
+    Returns:
+        The manifest, ``corpus.jsonl``.
+    """
+    recipe = Recipe(speakers=speakers, films=clips, seed=seed)
+    for take in begin(out, recipe):
+        takes.film(Path(out), take)
+    return finish(out, recipe)
+
+
+def begin(out: str | Path, recipe: Recipe) -> list[Take]:
     """Make the folders, and say which films are still to be made.
 
     Raises:
@@ -146,52 +195,71 @@ def begin(out: str | Path, planned: Sequence[Take]) -> list[Take]:
     place = Path(out)
     for name in ("clips", "tracks"):
         (place / name).mkdir(parents=True, exist_ok=True)
-    first = planned[0]
-    made = {"version": VERSION, "seed": first.seed, "seconds": first.seconds}
+    # More people or more films may follow: those that are there stay what they are.
+    made: dict[str, Any] = {"version": VERSION, "kind": recipe.kind, "seed": recipe.seed}
+    if recipe.kind != "dialogues":
+        made["seconds"] = recipe.seconds
     note = place / "made.json"
     if note.exists():
-        before = json.loads(note.read_text(encoding="utf-8"))
+        before = _read(note)
         if before != made:
             raise DataError(
-                f"there are films that were made otherwise: {_said(before)}, not {_said(made)}",
+                f"there are films that were made otherwise: {_said(before)}; not {_said(made)}",
                 where=str(place),
                 fix="give another folder, or the same settings",
             )
     note.write_text(json.dumps(made) + "\n", encoding="utf-8")
-    return [take for take in planned if not (place / "clips" / f"{take.id}.mp4").exists()]
+    return [take for take in recipe.takes() if not (place / "clips" / f"{take.id}.mp4").exists()]
 
 
-def _said(made: object) -> str:
-    if not isinstance(made, dict):
-        return repr(made)
-    return ", ".join(f"{name} {value}" for name, value in made.items())
+def _read(note: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(note.read_text(encoding="utf-8"))
+    except ValueError:
+        found = None
+    return found if isinstance(found, dict) else {}
 
 
-def write_clips(out: str | Path, planned: Sequence[Take]) -> Path:
-    """Write ``corpus.jsonl``, with the emotion of each film, and ``frames.jsonl``, frame by frame.
+def _said(made: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in made.items()) or "in ways unknown"
+
+
+def finish(out: str | Path, recipe: Recipe) -> Path:
+    """Write the manifests of films that are all there.
+
+    ``corpus.jsonl`` says the emotion of each film, and what is said in turns of a dialogue;
+    ``frames.jsonl`` the truth of each frame. Long films have the latter only, under the first name.
 
     Returns:
         ``corpus.jsonl``.
     """
-    place, people = Path(out), 1 + max(take.speaker for take in planned)
-    rows = [_row(take, people) for take in planned]
-    corpus = place / "corpus.jsonl"
-    Manifest(rows, corpus, tasks={"emotion": EMOTION}, licence=LICENCE).write(corpus)
-    frames = place / "frames.jsonl"
-    Manifest([_tracked(row) for row in rows], frames, licence=LICENCE).write(frames)
-    return corpus
+    place = Path(out)
+    corpus, frames = place / "corpus.jsonl", place / "frames.jsonl"
+    rows = [_row(take, recipe) for take in recipe.takes()]
+    if recipe.kind == "dialogues":
+        spoken = talks.turns(recipe.speakers, recipe.films, recipe.seed)
+        rows = [
+            dataclasses.replace(
+                row, text=" ".join(turn.take.words), dialogue=turn.dialogue, turn=turn.number
+            )
+            for row, turn in zip(rows, spoken, strict=True)
+        ]
+    tracked = [_tracked(row) for row in rows]
+    if recipe.kind == "long":
+        Manifest(tracked, corpus, licence=LICENCE).write(corpus)
+        return corpus
+    Manifest(tracked, frames, licence=LICENCE).write(frames)
+    return Manifest(rows, corpus, tasks={"emotion": EMOTION}, licence=LICENCE).write(corpus).path
 
 
-def _row(take: Take, people: int) -> Row:
+def _row(take: Take, recipe: Recipe) -> Row:
     scene, how = takes.place(take)
-    part: Split = "test" if take.speaker >= people - people // 4 else "train"
     return Row(
         id=take.id,
         video=f"clips/{take.id}.mp4",
         speaker=f"s{take.speaker:02d}",
-        split=part,
-        fold=take.speaker % min(4, people),
-        labels={"emotion": take.emotion},
+        split=recipe.part(take.speaker),
+        labels={} if take.emotion is None else {"emotion": take.emotion},
         groups={
             "light": "side" if abs(scene.x) > 0.5 else "front",
             "level": "dim" if scene.level < 0.85 else "bright",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mien.data import synthetic, takes
+from mien.data.synthetic import Kind, Recipe
 from mien.errors import Interrupted, MienError
 from mien.run import workers
 from mien.run.progress import Bar
@@ -52,10 +53,11 @@ class Made:
 def synthesise(
     out: str | Path,
     *,
-    speakers: int = 24,
-    clips: int = 16,
+    kind: Kind = "clips",
+    speakers: int | None = None,
+    clips: int | None = None,
     seed: int = 0,
-    seconds: float = 2.0,
+    seconds: float | None = None,
     jobs: int | None = None,
     quiet: bool = False,
 ) -> Made:
@@ -63,10 +65,11 @@ def synthesise(
 
     Args:
         out: folder for it.
-        speakers: how many people; the last quarter is the test part.
-        clips: films of each.
+        kind: clips of one emotion, dialogues of two people, or long films.
+        speakers: how many people; a quarter of them is the test part. None: what suits the kind.
+        clips: films of each, or dialogues of each pair.
         seed: same seed, same corpus.
-        seconds: length of each film.
+        seconds: length of each clip or long film.
         jobs: processes; None: as many as there are cores.
         quiet: no progress.
 
@@ -76,19 +79,19 @@ def synthesise(
         Interrupted: by Ctrl-C; what was finished is kept.
     """
     began = time.monotonic()
-    planned = synthetic.plan_clips(speakers, clips, seed, seconds)
-    waiting = synthetic.begin(out, planned)
+    recipe = Recipe.of(kind, speakers=speakers, films=clips, seed=seed, seconds=seconds)
+    waiting = synthetic.begin(out, recipe)
+    total = len(recipe.takes())
     try:
-        _make(Path(out), waiting, len(planned), jobs, quiet=quiet)
+        _make(Path(out), waiting, total, jobs, quiet=quiet)
     except KeyboardInterrupt:
         raise Interrupted(
             "stopped; the films that were finished are kept",
             where=str(out),
             fix="the same command goes on from there",
         ) from None
-    manifest = synthetic.write_clips(out, planned)
-    took = time.monotonic() - began
-    return Made(manifest, len(planned), len(waiting), speakers, took)
+    manifest = synthetic.finish(out, recipe)
+    return Made(manifest, total, len(waiting), recipe.speakers, time.monotonic() - began)
 
 
 def _make(
@@ -96,7 +99,12 @@ def _make(
 ) -> None:
     began, done = time.monotonic(), 0
     results = workers.over(
-        partial(takes.film, folder), waiting, jobs=jobs, memory=2**30, name=lambda take: take.id
+        partial(takes.film, folder),
+        waiting,
+        jobs=jobs,
+        seconds=lambda take: 600 + 10 * (take.seconds or 0),
+        memory=2**30,
+        name=lambda take: take.id,
     )
     bar = Bar("drawing", total, done=total - len(waiting), unit="films", quiet=quiet)
     with bar, workers.ended(results):
