@@ -24,6 +24,7 @@ from mien.run.train import train
 _PARTS = {"face alone": ["video"], "voice alone": ["audio"], "both": ["audio", "video"]}
 _SIDE = 64  # pixels of a crop: the small tower looks at 48
 _STEPS = 7
+_OTHERS = 1000  # added to a seed, it draws other people
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +35,16 @@ class Size:
         speakers: people; a quarter of them is never trained on.
         clips: films of each.
         epochs: times through the training part.
+        long: seconds of the film that is watched.
     """
 
     speakers: int = 24
     clips: int = 16
     epochs: int = 24
+    long: float = 24.0
 
 
-SMALL = Size(speakers=8, clips=8, epochs=2)
+SMALL = Size(speakers=8, clips=8, epochs=2, long=6.0)
 """Everything once, in seconds; too little to learn from."""
 
 
@@ -87,8 +90,8 @@ def demo(
             )
     with steps.next("a report of the three runs"):
         page = report([_run(place, name) for name in _PARTS], place / "report.html")
-    with steps.next("watching a film of somebody it never met"):
-        film = _unmet(films)
+    with steps.next("drawing and watching a longer film of somebody it never met"):
+        film = _unmet(place / "long", size, seed, quiet=quiet)
         seen = watch.predict([film], _run(place, "both"), out=place / "looked", quiet=quiet)
     looked = place / "looked" / f"{film.stem}.html"
     return found, _story(place, films, found, page.summary, seen.text, looked)
@@ -115,11 +118,13 @@ def _run(place: Path, name: str) -> Path:
     return place / f"run-{name.split()[0]}"
 
 
-def _unmet(films: Path) -> Path:
-    """The first film of the test part."""
-    manifest = Manifest.read(films)
-    row = next(row for row in manifest.rows if row.split == "test")
-    return manifest.place.find(str(row.video))
+def _unmet(place: Path, size: Size, seed: int, *, quiet: bool) -> Path:
+    """A film of a new person who goes through several emotions."""
+    made = synthesise(
+        place, kind="long", speakers=1, clips=1, seed=seed + _OTHERS, seconds=size.long, quiet=quiet
+    )
+    manifest = Manifest.read(made.manifest)
+    return manifest.place.find(str(manifest.rows[0].video))
 
 
 def _story(
@@ -175,7 +180,7 @@ def _comparison(
             less = pair["tasks"]["emotion"]["scores"]["uar"]  # this one minus both
             name = f"both - {pair['run'].removeprefix('run-')}"
             lines.append(
-                f"{name:<16} {-less['value']:+.2f}  {-less['high']:+.2f} to {-less['low']:+.2f}"
+                f"{name:<16} {-less['value']:+z.2f}  {-less['high']:+z.2f} to {-less['low']:+z.2f}"
             )
     return lines
 
