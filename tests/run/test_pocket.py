@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 from pathlib import Path
+from typing import Any
 
 import corpora
 import numpy as np
@@ -44,7 +46,7 @@ def installed(small: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def absent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
 
 
 def _clips() -> list[dict[str, np.ndarray]]:
@@ -72,7 +74,8 @@ def test_its_towers_are_opened_by_name(installed: Path) -> None:
         ("face", towers.vision("pocket/face")),
         ("voice", towers.audio("pocket/voice")),
     ):
-        own = run.model.opinions["video" if name == "face" else "audio"]  # type: ignore[index]
+        network: Any = run.model
+        own = network.opinions["video" if name == "face" else "audio"]
         assert towers.fingerprint(opened) == towers.fingerprint(own.tower)
 
 
@@ -98,7 +101,7 @@ def test_a_run_that_learned_from_its_towers_needs_it_no_more(
             overrides=[*overrides, *more, *(["audio_rank=0"] if more else [])],
             quiet=True,
         )
-    monkeypatch.setattr(hub.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     for name in ("tuned", "frozen"):
         assert mien.load(tmp_path / name).predict(_clips())[0].tracks[0].windows[0].scores
 
@@ -132,7 +135,8 @@ def test_opinions_are_multiplied_and_what_both_assume_counts_once(small: Path) -
 def test_where_nobody_speaks_and_no_face_is_there_nothing_is_answered(small: Path) -> None:
     run = mien.load(small / "run")
     with torch.no_grad():
-        run.model.opinions["audio"].head.bias.copy_(torch.tensor([0.0, 0.0, 50.0]))  # type: ignore[index]
+        network: Any = run.model
+        network.opinions["audio"].head.bias.copy_(torch.tensor([0.0, 0.0, 50.0]))
     (clip,) = _clips()
     (heard,) = run.predict([{"audio": clip["audio"]}])
     (window,) = heard.tracks[0].windows
