@@ -12,7 +12,7 @@ INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check -c const
 .PHONY: help demo test check bench
 
 help:
-	@echo "make demo    a small corpus, a system trained on it, scores and predictions, offline"
+	@echo "make demo    films, a system trained on them, a report and a timeline, offline"
 	@echo "make test    all tests"
 	@echo "make check   lint, format and types"
 	@echo "make bench   from a file to a timeline, and where a training step goes (minutes)"

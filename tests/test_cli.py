@@ -308,14 +308,24 @@ def test_pretraining_leads_to_training(tmp_path: Path) -> None:
 
 
 def test_the_demo_tells_its_story(tmp_path: Path) -> None:
-    metrics = well("demo", "--out", tmp_path / "demo", "--json")
+    out = tmp_path / "demo"
+    metrics = well("demo", "--small", "--out", out, "--json")
     assert metrics.err == ""
-    said = well("demo", "--out", tmp_path / "demo")  # nothing is trained again
-    uar = dict(re.findall(r"^(video|audio|both)[ a-z]*(0\.\d\d)  0\.\d\d to", said.out, re.M))
-    assert max(uar["video"], uar["audio"]) < uar["both"]
-    assert f"{metrics.json['tasks']['emotion']['scores']['uar']:.2f}" == uar["both"]
-    assert "training on both (3 of 3)" in said.err
-    assert max(len(line) for line in said.out.splitlines() if "mien " not in line) <= WIDTH
+    assert list(metrics.json) == ["face alone", "voice alone", "both"]
+    before = (out / "run-both/model.safetensors").stat().st_mtime_ns
+    said = well("demo", "--small", "--out", out)  # nothing is drawn or trained again
+    assert (out / "run-both/model.safetensors").stat().st_mtime_ns == before
+    uar = dict(
+        re.findall(r"^(face alone|voice alone|both) +(0\.\d\d)   0\.\d\d to", said.out, re.M)
+    )
+    for name, found in metrics.json.items():
+        assert f"{found['tasks']['emotion']['scores']['uar']:.2f}" == uar[name]
+    assert said.out.count("both - ") == 2
+    assert [f"{k} of 7" in said.err for k in range(1, 8)] == [True] * 7
+    assert max(len(line) for line in said.out.splitlines() if str(out) not in line) <= WIDTH
+    assert (out / "report.html").stat().st_size > 10_000
+    (looked,) = (out / "looked").glob("*.html")
+    assert str(looked) in said.out
     (checked,) = [line for line in said.out.splitlines() if "data check" in line]
     well(*checked.split()[1:])
 

@@ -142,7 +142,8 @@ def _story(
             *_comparison(found, summary),
             "",
             "A film of somebody it never met",
-            *_indented(seen),
+            "",
+            seen,
             "",
             "Look",
             f"  {place / 'report.html'}   the three runs: curves, confusions, intervals, tests",
@@ -183,7 +184,3 @@ def _comparison(
                 f"{name:<16} {-less['value']:+z.2f}  {-less['high']:+z.2f} to {-less['low']:+z.2f}"
             )
     return lines
-
-
-def _indented(text: str) -> list[str]:
-    return [f"  {line}" for line in text.splitlines()]
