@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -81,10 +82,11 @@ class Config(Settings):
     focus: float = Field(
         1.0, gt=0, le=1, description="share of each side that is looked at, around the middle"
     )
-    augment: Literal["policy", "wear", "none"] = Field(
+    augment: Literal["policy", "wear", "mild", "none"] = Field(
         "policy",
         description="random changes in training: the paper's policy for frames; wear of faces and "
-        "voices as cameras, rooms and lines cause it; none",
+        "voices as cameras, rooms and lines cause it; mild, which mirrors faces, cuts them a "
+        "little differently and lights them otherwise; none",
     )
 
     audio_source_rate: int = Field(16000, ge=1, description="samples a second of the waveforms")
@@ -123,6 +125,7 @@ class Config(Settings):
 _FRAME_CHANGES: Mapping[str, Callable[[], Augment | FaceWear | None]] = {
     "policy": Augment,
     "wear": FaceWear,
+    "mild": partial(FaceWear.only, mirror=0.5, jitter=0.8, light=0.5),
     "none": lambda: None,
 }
 
