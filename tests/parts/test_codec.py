@@ -122,7 +122,7 @@ def test_noise_hides_under_loud_bands() -> None:
     damage = transform_coded(clean, torch.tensor([10.0]), torch.tensor([8000.0]), RATE) - clean
     power = torch.fft.rfft(damage).abs().square()[0]
     half = len(power) // 4
-    assert power[:half].sum() > 10 * power[half:].sum()
+    assert power[:half].sum() > 4 * power[half:].sum()  # a third of it, were it white
 
 
 def test_level_changes_nothing_but_level() -> None:

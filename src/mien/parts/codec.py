@@ -2,7 +2,8 @@
 
 Three kinds: companded samples (G.711), an adaptive step that follows the signal (as in ADPCM), and
 the coefficients of a lapped transform, rounded as coarsely as louder neighbours hide it (as in MP3
-and AAC). The last two imitate the damage, not the bits of any one format.
+and AAC). The last two imitate the damage, not the bits of any one format; benchmarks/wear.py
+compares it with that of real encoders, band by band.
 
 Shapes: n clips, L samples, K coefficients a frame.
 """
@@ -22,6 +23,7 @@ HOP = 512
 _PACE = 16  # samples after which the adaptive step changes
 _BANDS = 21  # of about one Bark each
 _BELOW, _ABOVE = 25.0, 10.0  # decibels a band that masking falls off towards low and high bands
+_TILT = 12.0  # decibels that less care is taken of the highest band than of the lowest
 _QUIET = -75.0  # decibels under the loudest band of a clip, below which nothing is heard
 
 
@@ -45,7 +47,7 @@ def adaptive(wave: Tensor, coarseness: Tensor) -> Tensor:
     Args:
         wave: (n, L).
         coarseness: (n), the step in mean differences between neighbours over 4 ms at 16 kHz;
-            about 1 for four bits.
+            0.5 to 1 damages speech about as much as ADPCM of four bits.
     """
     length = wave.shape[1]
     moved = F.pad(wave, (1, _PACE - length % _PACE)).diff(dim=1).abs()
@@ -63,8 +65,9 @@ def transform_coded(wave: Tensor, margin: Tensor, cutoff: Tensor, rate: int) -> 
 
     Args:
         wave: (n, L).
-        margin: (n), decibels that the noise stays under what masks it: about 20 for 64 kbit/s,
-            6 for 16 kbit/s.
+        margin: (n), decibels that the noise stays under what masks it in the lowest band; less in
+            higher ones. Measured on speech, 24 damages about as much as MP3 at 32 kbit/s or Opus at
+            24, 20 as AAC at 32, 16 as AAC at 24, and 12 as MP3 at 16.
         cutoff: (n), Hz above which nothing is kept.
         rate: samples a second.
     """
@@ -73,7 +76,9 @@ def transform_coded(wave: Tensor, margin: Tensor, cutoff: Tensor, rate: int) -> 
     bands = _bands(rate).to(wave)  # (K, bands)
     energy = (spectrum.square() @ bands) / bands.sum(0)  # mean of each band
     quiet = energy.amax((1, 2), keepdim=True) * 10 ** (_QUIET / 10)
-    masking = energy @ _spreading(wave) * 10 ** (-margin.view(-1, 1, 1) / 10)
+    height = torch.linspace(0, 1, bands.shape[1]).to(wave)
+    below = margin.view(-1, 1, 1) - _TILT * height
+    masking = energy @ _spreading(wave) * 10 ** (-below / 10)
     # Rounding to steps of s makes an error of s * s / 12.
     step = (12 * torch.maximum(masking, quiet)).sqrt_().clamp_(min=1e-9) @ bands.T
     spectrum = (spectrum / step).round_().mul_(step)

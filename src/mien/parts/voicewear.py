@@ -62,7 +62,8 @@ class VoiceWear(nn.Module):
         codec: share of clips that were coded.
         codecs: kinds of codec, each as likely; see `mien.parts.codec`.
         coarseness: finest and coarsest step of the adaptive codec.
-        margin: least and most decibels that a transform codec stays under what is masked.
+        margin: least and most decibels that a transform codec stays under what is masked. It
+            keeps nothing above half to all of the band.
         dropout: share of clips with one to four gaps.
         gap: shortest and longest gap in seconds.
         gain: share of clips that are louder or softer, the last step.
@@ -91,8 +92,8 @@ class VoiceWear(nn.Module):
         high: Range = (2000.0, 7000.0),
         codec: float = 0.3,
         codecs: tuple[str, ...] = CODECS,
-        coarseness: Range = (0.5, 2.0),
-        margin: Range = (3.0, 20.0),
+        coarseness: Range = (0.4, 1.5),
+        margin: Range = (10.0, 26.0),
         dropout: float = 0.1,
         gap: Range = (0.01, 0.06),
         gain: float = 0.8,
@@ -221,7 +222,7 @@ class VoiceWear(nn.Module):
         kinds = torch.randint(len(self.codecs), (len(rows),))
         coarseness = _uniform(len(rows), self.coarseness).to(wave)
         margin = _uniform(len(rows), self.margin).to(wave)
-        cutoff = (0.9 - 0.4 * torch.rand(len(rows))).to(wave) * self.rate / 2
+        cutoff = _uniform(len(rows), (0.25, 0.5)).to(wave) * self.rate
         for index, kind in enumerate(self.codecs):
             among = (kinds == index).nonzero()[:, 0]
             part = wave[rows[among]]
