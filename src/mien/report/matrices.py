@@ -10,6 +10,8 @@ from mien.report.folders import Json
 _SHADES = 9
 _LARGE = 12
 """With more classes cells hold one number each."""
+BESIDE = 8
+"""Up to so many classes, something else fits beside a matrix."""
 
 
 def confusion(body: Json, counts: bool) -> str:

@@ -54,7 +54,7 @@ def _pairs(task: str, pairs: Sequence[Json]) -> str:
     bodies = [pair["tasks"][task] for pair in own]
     holm = any("p_holm" in i["test"] for body in bodies for i in body["scores"].values())
     columns: list[Column] = [("First minus second", ""), ("Score", ""), ("Difference", "n")]
-    columns += [("", "g"), ("95 %", "n"), ("p", "n"), *[("p, Holm", "n")] * holm]
+    columns += [("95 %", "n"), ("", "g"), ("p", "n"), *[("p, Holm", "n")] * holm]
     ends = [e for body in bodies for i in body["scores"].values() for e in (i["low"], i["high"])]
     reach = max(map(abs, ends), default=0.0) or 1.0
     rows = [
@@ -74,9 +74,8 @@ def _rows(pair: Json, body: Json, reach: float, holm: bool) -> Iterator[list[str
         strip = plots.strip(
             found["value"], {unit: (found["low"], found["high"])}, (-reach, reach), [0.0]
         )
-        less = "" if terms.about(key).count("less") == 0 else " <small>less is better</small>"
-        row = [name if not number else f'<span class="same">{name}</span>', terms.score(key) + less]
-        row += [f"<b>{terms.digits(found['value'], sign='+')}</b>", strip, terms.span(found, "+")]
+        row = [name if not number else f'<span class="same">{name}</span>', terms.titled(key)]
+        row += [f"<b>{terms.digits(found['value'], sign='+')}</b>", terms.span(found, "+"), strip]
         row.append(words.safe(p_value(test["p"])))
         yield [*row, *[words.safe(p_value(test["p_holm"])) if "p_holm" in test else ""] * holm]
 
@@ -118,13 +117,14 @@ def _explained(pairs: Sequence[Mapping[str, Json]]) -> str:
         if any("p_holm" in test for test in tests)
         else ""
     )
-    least = words.safe(p_value(_least(tests)))
+    least = _least(tests)
+    floor = f" With {fewest} of them it cannot be below {p_value(least)}." if least > 0.001 else ""
     return (
         f'<p class="muted">Interval: both runs scored on the same draws of {unit}; one that leaves '
         f"out 0 shows a difference. p: exchange test, the answers of whole {unit} change places "
-        f"between the runs {how}; p is the share in which the scores lie at least as far apart. "
-        f"With {fewest} of them it cannot be below {least}.{holm} McNemar's test takes clips for "
-        "independent, which those of one speaker are not.</p>"
+        f"between the runs {how}; p is the share in which the scores lie at least as far apart."
+        f"{floor}{holm} McNemar's test takes clips for independent, which those of one speaker are "
+        "not.</p>"
     )
 
 

@@ -179,7 +179,7 @@ def _footer(versions: Mapping[str, str]) -> str:
 
 
 def _run(run: Json, number: int, several: bool, room: _Room) -> str:
-    name = f"<h2>{words.named(run['name'], 100)}</h2>" if several else "<h2>The run</h2>"
+    name = f"<h2>{words.named(run['name'], 100)}</h2>" if several else "<h2>What was trained</h2>"
     parts = [name, heads.about(run)]
     parts += [_task(task, body, run, room) for task, body in run["tasks"].items()]
     if not run["tasks"] and not run["missing"]:
@@ -205,8 +205,10 @@ def _task(task: str, body: Json, run: Json, room: _Room) -> str:
         _part("Seeds", scores.by_seed(run.get("by_seed", {}), seeds, task)),
     ]
     if "confusion" in body:
-        parts.append(_part("Confusion", matrices.confusion(body, room.counts)))
-        parts.append(_part("Calibration", curves.reliability(body)))
+        confusion = _part("Confusion", matrices.confusion(body, room.counts))
+        calibration = _part("Calibration", curves.reliability(body))
+        side = "beside" if len(spec["labels"]) <= matrices.BESIDE else "below"
+        parts.append(f'<div class="{side}">{confusion}{calibration}</div>')
     parts.append(
         _part("Dimensions" if "per_dimension" in body else "Classes", scores.by_label(body))
     )

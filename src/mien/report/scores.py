@@ -12,6 +12,8 @@ from mien.report.plots import Pair
 from mien.run.slices import FEW_CLIPS
 
 _FEW_GROUPS = 10
+_OPEN = 12
+"""Slices of a field that are shown at once; more are folded away."""
 _STRIP: Column = ("", "g")
 
 
@@ -29,9 +31,9 @@ def headline(body: Json, over_seeds: Mapping[str, Any]) -> str:
         drawn = body["intervals"].get(name, {})
         guess = body["guessing"].get(name)
         row = [
-            f"{terms.score(name)} <small>{terms.about(name)}</small>",
+            f"{terms.titled(name)} <small>{terms.about(name)}</small>",
             f"<b>{terms.digits(scores[name])}</b>",
-            _strip(scores[name], drawn, scale(name, scores[name], drawn), guess),
+            _strip(scores[name], drawn, scale(name, scores[name], drawn), guess) if drawn else "",
             terms.span(drawn.get("groups")),
             terms.span(drawn.get("clips")),
         ]
@@ -102,8 +104,9 @@ def by_label(body: Json) -> str:
                 terms.count(row["answers"] if regression else row["support"]),
             ]
         )
-    title = "Each dimension" if regression else "Each class"
-    return table(title, columns, told)
+    over = {i["over"] for row in rows.values() for i in row["intervals"].values()}
+    told_of = f"; intervals over {' and '.join(sorted(over))}" if over else ""
+    return table(f"Each {'dimension' if regression else 'class'}{told_of}", columns, told)
 
 
 # -- groups ----------------------------------------------------------------------------------------
@@ -129,20 +132,26 @@ def by_group(body: Json, most: int) -> str:
 
 def _field(name: str, found: Json, body: Json, most: int) -> str:
     key, slices = body["by"], found["slices"]
+    if all(part.get("too_small") for part in slices):
+        few = f"{terms.many(len(slices) + found['left_out'], 'slice')}, all of too few clips."
+        return f"<p>By {words.named(name, 60)}: {few}</p>"
     classes = max((part.get("classes", 0) for part in slices), default=0)
     fewer = any(part.get("classes", classes) < classes for part in slices)
     columns: list[Column] = [(words.named(name, 60), ""), ("Clips", "n"), ("Groups", "n")]
     columns += [("Classes", "n")] * fewer
-    columns += [(terms.score(key), "n"), _STRIP, ("95 %", "n")]
+    columns += [(terms.score(key), "n"), ("95 %", "n"), _STRIP]
     left = found["left_out"] + max(len(slices) - most, 0)
     more = f"; {left:,} slices with fewer clips are left out" if left else ""
     rows = [_slice(part, body, fewer) for part in slices[:most]]
-    inside = table(f"{terms.score(key)} by {name}{more}", columns, rows)
-    return (
-        inside
-        if len(rows) <= 12
-        else folded(f"{terms.score(key)} by {words.named(name, 60)}: {len(rows)} slices", inside)
-    )
+    title = f"{terms.score(key)} by {name}{more}"
+    inside = table(title, columns, rows)
+    if len(rows) <= _OPEN:
+        return inside
+    values = [part["scores"][key] for part in slices if key in part.get("scores", {})]
+    ends = f", {terms.digits(min(values))} to {terms.digits(max(values))}" if values else ""
+    whole = body["scores"].get(key, 0.0)
+    rug = plots.rug(values, scale(key, min([whole, *values]), {}), whole)
+    return folded(f"{words.safe(title, 200)}: {len(rows)} slices{ends} {rug}", inside)
 
 
 def _slice(part: Json, body: Json, fewer: bool) -> list[str]:
@@ -153,12 +162,12 @@ def _slice(part: Json, body: Json, fewer: bool) -> list[str]:
     score = part.get("scores", {}).get(key)
     if score is None:
         why = "too few clips" if part.get("too_small") else "not defined"
-        return [*row, "", "", f"<small>{why}</small>"]
+        return [*row, "", f"<small>{why}</small>", ""]
     drawn = part["intervals"].get(key, {})
     mark = body["scores"].get(key)
     strip = _strip(score, drawn, scale(key, score, drawn), mark)
     span = drawn.get("groups") or drawn.get("clips")
-    return [*row, terms.digits(score), strip, terms.span(span)]
+    return [*row, terms.digits(score), terms.span(span), strip]
 
 
 # -- folds and seeds -------------------------------------------------------------------------------
@@ -215,22 +224,20 @@ def mistakes(body: Json) -> str:
         return "<p>There is no mistake among the answers.</p>"
     placed = any("position" in one for one in found)
     columns: list[Column] = [("Clip", ""), *[("Position", "n")] * placed, ("Group", "")]
-    classes = "said" in found[0]
+    classes, labels = "said" in found[0], body["spec"]["problem"] == "many_of_n"
     columns += [("Label", ""), ("Said", "")] if classes else [("Label", "")]
     columns += (
         [("Its score", "n"), ("Score of the label", "n")]
         if classes
-        else [("Target", "n"), ("Said", "n")]
+        else [("Target", "" if labels else "n"), ("Score" if labels else "Said", "n")]
     )
-    title = (
-        "Most confident mistakes"
-        if classes or body["spec"]["problem"] == "many_of_n"
-        else "Largest errors"
-    )
-    return table(title, columns, _mistakes(found, placed, classes))
+    title = "Most confident mistakes" if classes or labels else "Largest errors"
+    return table(title, columns, _mistakes(found, placed, classes, labels))
 
 
-def _mistakes(found: Sequence[Json], placed: bool, classes: bool) -> Iterator[list[str]]:
+def _mistakes(
+    found: Sequence[Json], placed: bool, classes: bool, labels: bool
+) -> Iterator[list[str]]:
     for one in found:
         row = [words.named(one["clip"], 60)]
         row += [terms.count(one.get("position", 0))] * placed
@@ -239,5 +246,6 @@ def _mistakes(found: Sequence[Json], placed: bool, classes: bool) -> Iterator[li
             row += [words.named(one["target"], 40), words.named(one["said"], 40)]
             yield [*row, terms.digits(one["score"], 2), terms.digits(one["score_of_target"], 2)]
         else:
-            row.append(words.named(one["label"], 40))
-            yield [*row, terms.digits(one["target"], 2), terms.digits(one["score"], 2)]
+            target = ("not there", "there")[one["target"] >= 0.5] if labels else None
+            row += [words.named(one["label"], 40), target or terms.digits(one["target"], 2)]
+            yield [*row, terms.digits(one["score"], 2)]
