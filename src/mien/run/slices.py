@@ -67,17 +67,25 @@ class Pooled:
             "groups": len(np.unique(self.groups)),
         }
 
-    def drawn(self, spec: TaskSpec, least_groups: int = 2) -> dict[str, dict[str, Interval]]:
-        """Intervals of every score over clips and over groups, where there are enough of them."""
+    def drawn(
+        self, spec: TaskSpec, only: Sequence[str] | None = None, least_groups: int = 2
+    ) -> dict[str, dict[str, Interval]]:
+        """Intervals over clips and over groups, where there are enough of them.
+
+        Args:
+            spec: the task.
+            only: scores that get some; None: all.
+            least_groups: fewer groups get no interval.
+        """
         statistics, drawn = tasks.statistics(spec), {}
         sizes = self.sizes()
         if sizes["clips"] >= 2:  # one says nothing about the next one
             drawn["clips"] = intervals.bootstrap(
-                statistics, self.targets, self.scores, clips=self.clips.tolist()
+                statistics, self.targets, self.scores, clips=self.clips.tolist(), only=only
             )
         if sizes["groups"] >= least_groups:
             drawn["groups"] = intervals.bootstrap(
-                statistics, self.targets, self.scores, groups=self.groups.tolist()
+                statistics, self.targets, self.scores, groups=self.groups.tolist(), only=only
             )
         return drawn
 
@@ -157,5 +165,5 @@ def _body(part: Pooled, spec: TaskSpec, value: str | None, wanted: Sequence[str]
         return body | {"too_small": True}
     scores = tasks.scores(spec, part.targets, part.scores)
     body["scores"] = {key: scores[key] for key in wanted if key in scores}
-    body["intervals"] = chosen(part.drawn(spec, FEW_GROUPS), wanted)
+    body["intervals"] = chosen(part.drawn(spec, wanted, FEW_GROUPS), wanted)
     return body
