@@ -15,6 +15,7 @@ _FEW_GROUPS = 10
 _OPEN = 12
 """Slices of a field that are shown at once; more are folded away."""
 _STRIP: Column = ("", "g")
+_MEAN = "<b>mean&nbsp;±&nbsp;sd</b>"
 
 
 def headline(body: Json, over_seeds: Mapping[str, Any]) -> str:
@@ -193,7 +194,7 @@ def by_fold(body: Json, seed: int) -> str:
                 _strip(one, {}, scale(key, one or 0.0, {})),
             ]
         )
-    rows.append(["<b>mean ± sd</b>", *(terms.spread(folds[name]) for name in names), ""])
+    rows.append([_MEAN, *(terms.spread(folds[name]) for name in names), ""])
     rows.append(["<b>pooled</b>", *(terms.digits(folds[name]["pooled"]) for name in names), ""])
     return table(f"Each fold of seed {seed}; the line shows {terms.score(key)}", columns, rows)
 
@@ -210,7 +211,7 @@ def by_seed(by: Mapping[str, Any], over: Mapping[str, Any], task: str) -> str:
         for seed, found in own.items()
     ]
     means = over.get(task, {})
-    rows.append(["<b>mean ± sd</b>", *(terms.spread(means.get(name)) for name in names)])
+    rows.append([_MEAN, *(terms.spread(means.get(name)) for name in names)])
     return table("Each seed", columns, rows)
 
 
