@@ -44,15 +44,30 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class _Room:
-    """How much of what is many is drawn: slices of a field, trainings, labels, large counts."""
+    """How much of what is many is drawn.
+
+    Args:
+        slices: of a field.
+        trainings: curves of a stage.
+        labels: plots of single labels or dimensions.
+        rows: classes, labels or dimensions in their table.
+        cells: classes in a confusion matrix.
+        counts: whether a large matrix is shown twice, as shares and as counts.
+    """
 
     slices: int
     trainings: int
     labels: int
+    rows: int
+    cells: int
     counts: bool
 
 
-_ROOMS = (_Room(60, 24, 60, True), _Room(24, 12, 24, False), _Room(8, 4, 6, False))
+_ROOMS = (
+    _Room(60, 24, 60, 400, 80, counts=True),
+    _Room(24, 12, 24, 120, 48, counts=False),
+    _Room(8, 4, 6, 24, 12, counts=False),
+)
 
 
 def report(runs: Sequence[str | Path], out: str | Path | None = None) -> Report:
@@ -205,12 +220,14 @@ def _task(task: str, body: Json, run: Json, room: _Room) -> str:
         _part("Seeds", scores.by_seed(run.get("by_seed", {}), seeds, task)),
     ]
     if "confusion" in body:
-        confusion = _part("Confusion", matrices.confusion(body, room.counts))
+        confusion = _part("Confusion", matrices.confusion(body, room.cells, counts=room.counts))
         calibration = _part("Calibration", curves.reliability(body))
         side = "beside" if len(spec["labels"]) <= matrices.BESIDE else "below"
         parts.append(f'<div class="{side}">{confusion}{calibration}</div>')
     parts.append(
-        _part("Dimensions" if "per_dimension" in body else "Classes", scores.by_label(body))
+        _part(
+            "Dimensions" if "per_dimension" in body else "Classes", scores.by_label(body, room.rows)
+        )
     )
     if "thresholds" in body:
         parts.append(_part("Thresholds", curves.thresholds(body, room.labels)))

@@ -82,8 +82,13 @@ def _strip(
 # -- classes, labels, dimensions -------------------------------------------------------------------
 
 
-def by_label(body: Json) -> str:
-    """Each class, label or dimension, with intervals of what matters most of it."""
+def by_label(body: Json, most: int) -> str:
+    """Each class, label or dimension, with intervals of what matters most of it.
+
+    Args:
+        body: a task's numbers.
+        most: rows at most; the first ones are kept.
+    """
     rows = body.get("per_class") or body["per_dimension"]
     regression = "per_dimension" in body
     key = "ccc" if regression else ("recall" if "confusion" in body else "f1")
@@ -93,7 +98,7 @@ def by_label(body: Json) -> str:
     columns += [(f"{terms.score(key)}, 95 %", "n"), _STRIP]
     columns.append(("Answers" if regression else "Support", "n"))
     told = []
-    for label, row in rows.items():
+    for label, row in list(rows.items())[:most]:
         drawn = row["intervals"].get(key)
         ends = scale(key, row[key] or 0.0, {"groups": drawn} if drawn else {})
         told.append(
@@ -106,8 +111,9 @@ def by_label(body: Json) -> str:
             ]
         )
     over = {i["over"] for row in rows.values() for i in row["intervals"].values()}
+    left = f"; {len(rows) - most:,} more in the JSON file" if len(rows) > most else ""
     told_of = f"; intervals over {' and '.join(sorted(over))}" if over else ""
-    return table(f"Each {'dimension' if regression else 'class'}{told_of}", columns, told)
+    return table(f"Each {'dimension' if regression else 'class'}{told_of}{left}", columns, told)
 
 
 # -- groups ----------------------------------------------------------------------------------------
