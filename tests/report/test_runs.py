@@ -230,6 +230,24 @@ def test_a_report_lies_where_it_is_wanted(tmp_path: Path, monkeypatch: pytest.Mo
     assert error.value.fix == "--out page.html"
 
 
+def test_a_report_is_written_over_a_report_and_over_nothing_else(tmp_path: Path) -> None:
+    place = kept_runs.run(tmp_path / "run", kept_runs.answered(12, 3))
+    before = (place / "metrics.json").read_bytes()
+    assert report([place]).path == report([place]).path
+    for name in ("metrics", "card", "labels"):
+        with pytest.raises(RunError, match=rf"would be written over {name}\.json"):
+            report([place], place / f"{name}.html")
+        assert not (place / f"{name}.html").exists()
+    assert (place / "metrics.json").read_bytes() == before
+
+
+def test_a_place_on_a_machine_is_told_by_its_last_part(tmp_path: Path) -> None:
+    config = f"data: {{root: {tmp_path / 'secret' / 'corpus'}, held_out: 0.2}}\n"
+    page, _ = made([kept_runs.run(tmp_path / "run", kept_runs.answered(12, 3), config=config)])
+    assert ".../corpus" in page.text
+    assert "secret" not in page.text
+
+
 # -- families and several runs ---------------------------------------------------------------------
 
 

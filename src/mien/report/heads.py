@@ -98,7 +98,7 @@ def _rows(run: Json) -> str:
 
 
 def settings(run: Json) -> str:
-    """Every setting, folded away; and the runs of a family."""
+    """Every setting, folded away."""
     rows = [
         [words.named(key, 100), words.named(value, 100)] for key, value in run["settings"].items()
     ]

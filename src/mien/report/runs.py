@@ -84,6 +84,7 @@ def report(runs: Sequence[str | Path], out: str | Path | None = None) -> Report:
             f"a report is about 1 to {_MOST_RUNS} runs, not {len(places)}", fix="mien report RUN"
         )
     path = _path(places, None if out is None else Path(out))
+    _spare(path.with_suffix(".json"))
     found = [
         folders.opened(place, name) for place, name in zip(places, _names(places), strict=True)
     ]
@@ -112,6 +113,22 @@ def _path(places: Sequence[Path], out: Path | None) -> Path:
             fix=f"--out {out.with_suffix('.html')}",
         )
     return out
+
+
+def _spare(path: Path) -> None:
+    """Refuse to write numbers over a JSON file that is no report, such as a run's own scores."""
+    if not path.exists():
+        return
+    try:
+        before = checkpoint.read_json(path)
+    except RunError:
+        before = None
+    if not (isinstance(before, dict) and {"runs", "comparison", "intended_use"} <= before.keys()):
+        raise RunError(
+            f"the numbers of this report would be written over {path.name}",
+            where=str(path.parent),
+            fix=f"--out {path.with_name('report.html')}",
+        )
 
 
 def _names(places: Sequence[Path]) -> list[str]:

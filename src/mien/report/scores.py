@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from mien.report import plots, terms, words
 from mien.report.cells import Column, folded, table
 from mien.report.folders import Json
 from mien.report.plots import Pair
-from mien.run.slices import FEW_CLIPS
+from mien.run.slices import FEW_CLIPS, FEW_GROUPS
 
 _FEW_GROUPS = 10
 _OPEN = 12
@@ -34,7 +34,9 @@ def headline(body: Json, over_seeds: Mapping[str, Any]) -> str:
         row = [
             f"{terms.titled(name)} <small>{terms.about(name)}</small>",
             f"<b>{terms.digits(scores[name])}</b>",
-            _strip(scores[name], drawn, scale(name, scores[name], drawn), guess) if drawn else "",
+            _strip(scores[name], drawn, scale(name, [scores[name], *ends(drawn)]), guess)
+            if drawn
+            else "",
             terms.span(drawn.get("groups")),
             terms.span(drawn.get("clips")),
         ]
@@ -63,13 +65,17 @@ def _read(body: Json) -> str:
     return f'<p class="muted">{" ".join(said)}</p>' if said else ""
 
 
-def scale(name: str, value: float, drawn: Mapping[str, Any]) -> Pair:
-    """Ends of the line that a score is drawn on: what it can reach, or what there is."""
-    key = name.split("/")[0]
-    ends = [value, *(end for i in drawn.values() for end in (i["low"], i["high"]))]
-    if key in ("ccc", "pearson"):
-        return (-1.0 if min(ends) < 0 else 0.0, 1.0)
-    return (0.0, max(1.0, *ends) if key in ("nll", "brier", "mae", "rmse") else 1.0)
+def scale(name: str, values: Iterable[float | None]) -> Pair:
+    """Ends of the line that scores are drawn on: what a score can reach, or what there is."""
+    known = [0.0, *(value for value in values if value is not None)]
+    if name in ("ccc", "pearson"):
+        return (-1.0 if min(known) < 0 else 0.0, 1.0)
+    return (0.0, max(1.0, *known) if name in ("nll", "brier", "mae", "rmse") else 1.0)
+
+
+def ends(drawn: Mapping[str, Any]) -> list[float]:
+    """Both ends of every interval."""
+    return [end for found in drawn.values() for end in (found["low"], found["high"])]
 
 
 def _strip(
@@ -97,16 +103,17 @@ def by_label(body: Json, most: int) -> str:
     columns += [(terms.score(name), "n") for name in names]
     columns += [(f"{terms.score(key)}, 95 %", "n"), _STRIP]
     columns.append(("Answers" if regression else "Support", "n"))
+    drawings = [end for row in rows.values() for end in (row[key], *ends(row["intervals"]))]
+    line = scale(key, drawings)
     told = []
     for label, row in list(rows.items())[:most]:
         drawn = row["intervals"].get(key)
-        ends = scale(key, row[key] or 0.0, {"groups": drawn} if drawn else {})
         told.append(
             [
                 words.named(label, 60),
                 *(terms.digits(row[name]) for name in names),
                 terms.span(drawn),
-                _strip(row[key], {drawn["over"]: drawn} if drawn else {}, ends),
+                _strip(row[key], {drawn["over"]: drawn} if drawn else {}, line),
                 terms.count(row["answers"] if regression else row["support"]),
             ]
         )
@@ -132,7 +139,8 @@ def by_group(body: Json, most: int) -> str:
     parts = [_field(name, found, body, most) for name, found in fields.items()]
     note = (
         f"Slices of fewer than {FEW_CLIPS} clips get no score. Among many slices one lies apart by "
-        "chance; nothing is corrected for that here. The mark is the score of all clips."
+        "chance; nothing is corrected for that here. The mark is the score of all clips. Intervals "
+        f"are over groups where a slice has {FEW_GROUPS}, else over clips."
     )
     return f'{"".join(parts)}<p class="muted">{note}</p>'
 
@@ -149,19 +157,20 @@ def _field(name: str, found: Json, body: Json, most: int) -> str:
     columns += [(terms.score(key), "n"), ("95 %", "n"), _STRIP]
     left = found["left_out"] + max(len(slices) - most, 0)
     more = f"; {left:,} slices with fewer clips are left out" if left else ""
-    rows = [_slice(part, body, fewer) for part in slices[:most]]
+    values = [part["scores"][key] for part in slices if key in part.get("scores", {})]
+    drawn = [end for part in slices for end in ends(part.get("intervals", {}).get(key, {}))]
+    line = scale(key, [*values, *drawn, body["scores"].get(key)])
+    rows = [_slice(part, body, line, fewer=fewer) for part in slices[:most]]
     title = f"{terms.score(key)} by {name}{more}"
     inside = table(title, columns, rows)
     if len(rows) <= _OPEN:
         return inside
-    values = [part["scores"][key] for part in slices if key in part.get("scores", {})]
-    ends = f", {terms.digits(min(values))} to {terms.digits(max(values))}" if values else ""
-    whole = body["scores"].get(key, 0.0)
-    rug = plots.rug(values, scale(key, min([whole, *values]), {}), whole)
-    return folded(f"{words.safe(title, 200)}: {len(rows)} slices{ends} {rug}", inside)
+    reach = f", {terms.digits(min(values))} to {terms.digits(max(values))}" if values else ""
+    rug = plots.rug(values, line, body["scores"].get(key, 0.0))
+    return folded(f"{words.safe(title, 200)}: {len(rows)} slices{reach} {rug}", inside)
 
 
-def _slice(part: Json, body: Json, fewer: bool) -> list[str]:
+def _slice(part: Json, body: Json, line: Pair, *, fewer: bool) -> list[str]:
     value = words.named(part["value"], 80) if part["value"] is not None else "<i>not stated</i>"
     row = [value, terms.count(part["clips"]), terms.count(part["groups"])]
     row += [terms.count(part.get("classes", 0))] * fewer
@@ -172,7 +181,7 @@ def _slice(part: Json, body: Json, fewer: bool) -> list[str]:
         return [*row, "", f"<small>{why}</small>", ""]
     drawn = part["intervals"].get(key, {})
     mark = body["scores"].get(key)
-    strip = _strip(score, drawn, scale(key, score, drawn), mark)
+    strip = _strip(score, drawn, line, mark)
     span = drawn.get("groups") or drawn.get("clips")
     return [*row, terms.digits(score), terms.span(span), strip]
 
@@ -189,17 +198,12 @@ def by_fold(body: Json, seed: int) -> str:
     every = dict.fromkeys(fold for name in names for fold in folds[name]["folds"])
     columns: list[Column] = [("Fold", ""), *((terms.score(name), "n") for name in names), _STRIP]
     key = body["by"] if body["by"] in names else names[0]
+    line = scale(key, folds[key]["folds"].values())
     rows = []
     for fold in every:
         values = [folds[name]["folds"].get(fold) for name in names]
-        one = folds[key]["folds"].get(fold)
-        rows.append(
-            [
-                words.named(fold, 40),
-                *map(terms.digits, values),
-                _strip(one, {}, scale(key, one or 0.0, {})),
-            ]
-        )
+        strip = _strip(folds[key]["folds"].get(fold), {}, line)
+        rows.append([words.named(fold, 40), *map(terms.digits, values), strip])
     rows.append([_MEAN, *(terms.spread(folds[name]) for name in names), ""])
     rows.append(["<b>pooled</b>", *(terms.digits(folds[name]["pooled"]) for name in names), ""])
     return table(f"Each fold of seed {seed}; the line shows {terms.score(key)}", columns, rows)
