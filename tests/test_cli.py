@@ -109,8 +109,8 @@ def examples(verb: str) -> list[list[str]]:
 
 def test_the_verbs_are_these() -> None:
     assert set(VERBS) == {
-        "demo", "systems", "train", "evaluate", "predict", "pretrain", "doctor", "data check",
-        "data import", "data prepare",
+        "demo", "systems", "train", "evaluate", "report", "predict", "pretrain", "doctor",
+        "data check", "data import", "data prepare", "data synthetic",
     }  # fmt: skip
     said = well("--help")
     for verb in VERBS:
@@ -256,6 +256,25 @@ def test_evaluation_on_a_manifest_is_kept_where_asked(home: Path, tmp_path: Path
     said = well(*words, "--json", "--out", tmp_path / "scores.json")
     assert said.json == json.loads((tmp_path / "scores.json").read_text())
     assert said.json["part"] == "test"
+
+
+def test_a_report_is_a_page_and_its_numbers(home: Path, tmp_path: Path) -> None:
+    said = well("report", home / "run", "--out", tmp_path / "page.html")
+    assert said.out.split()[0] == str(tmp_path / "page.html")
+    numbers = json.loads((tmp_path / "page.json").read_text())
+    assert numbers["runs"][0]["tasks"]["emotion"]["clips"] == 8
+    again = well("report", home / "run", "--out", tmp_path / "page.html", "--json")
+    assert again.json == numbers
+    said = type_in("report", home)
+    assert (said.code, said.out) == (2, "")
+    assert "not a run folder: it has no card.json" in said.err
+
+
+def test_a_run_is_held_against_others(home: Path) -> None:
+    said = well("evaluate", home / "run", "--against", home / "run", "--against", home / "run")
+    assert "emotion: run minus run" in said.out
+    assert "after Holm" in said.out
+    assert "speakers or other groups (2) change places" in " ".join(said.out.split())
 
 
 def test_predictions_are_a_line_a_clip(home: Path, tmp_path: Path) -> None:

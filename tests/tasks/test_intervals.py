@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy.stats import binom, binomtest
+from scipy.stats import bootstrap as scipy_bootstrap
+from scipy.stats import sem as student_error
+from scipy.stats import t as student
 
 from mien.errors import ConfigError, DataError
-from mien.tasks.intervals import bootstrap, fold_mean
+from mien.tasks.intervals import bootstrap, fold_mean, wilson
 from mien.tasks.metrics import Agreement, Calibration, Confusion, Statistic, score
 
 LABELS = ("a", "b", "c")
@@ -33,6 +40,68 @@ def test_width_is_that_of_the_binomial_standard_error() -> None:
     assert found.high - found.low == pytest.approx(2 * 1.96 * error, rel=0.08)
     narrow = bootstrap(ACCURACY, targets, predictions, level=0.5)["war"]
     assert narrow.high - narrow.low == pytest.approx(2 * 0.6745 * error, rel=0.1)
+
+
+def test_the_draws_of_a_share_are_binomial() -> None:
+    """Of right and wrong answers the bootstrap has a closed form: binomial, with the share seen."""
+    for size, hits in ((40, 28), (25, 25), (12, 1)):
+        targets, predictions = answers(np.random.default_rng(0), np.arange(size) < hits)
+        found = bootstrap(ACCURACY, targets, predictions, resamples=20_000)["war"]
+        ends = binom.ppf([0.025, 0.975], size, hits / size) / size
+        assert [found.low, found.high] == pytest.approx(ends, abs=0.5 / size)
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_ends_are_those_of_scipys_percentile_bootstrap(grouped: bool) -> None:
+    rng = np.random.default_rng(21)
+    targets = rng.normal(size=(120, 1))
+    predictions = targets + rng.normal(size=(120, 1)) + np.repeat(rng.normal(size=20), 6)[:, None]
+    groups = np.repeat(np.arange(20), 6)
+    names = [str(group) for group in groups] if grouped else None
+    found = bootstrap([Agreement(("x",))], targets, predictions, groups=names, resamples=8000)
+    units = groups if grouped else np.arange(120)
+
+    def scored(name: str) -> Callable[[NDArray[np.int64]], float]:
+        def of(drawn: NDArray[np.int64]) -> float:
+            rows = np.concatenate([np.flatnonzero(units == unit) for unit in drawn])
+            return score([Agreement(("x",))], targets[rows], predictions[rows])[name]
+
+        return of
+
+    for name in ("ccc", "mae"):
+        wanted = scipy_bootstrap(
+            (np.unique(units),),
+            scored(name),
+            vectorized=False,
+            method="percentile",
+            n_resamples=400,
+            rng=np.random.default_rng(1),
+        ).confidence_interval
+        width = wanted.high - wanted.low
+        assert found[name].low == pytest.approx(wanted.low, abs=0.2 * width)
+        assert found[name].high == pytest.approx(wanted.high, abs=0.2 * width)
+
+
+def test_intervals_over_groups_cover_where_those_over_clips_do_not() -> None:
+    rng = np.random.default_rng(22)
+    speakers = np.repeat(np.arange(30), 15)
+    names = [str(speaker) for speaker in speakers]
+    covered = {"clips": 0, "groups": 0}
+    for trial in range(120):
+        easy = rng.beta(4.0, 2.0, 30)  # how easy each speaker is; 2 in 3 on average
+        targets, predictions = answers(rng, rng.random(450) < easy[speakers])
+        for unit in covered:
+            found = bootstrap(
+                ACCURACY,
+                targets,
+                predictions,
+                groups=names if unit == "groups" else None,
+                resamples=300,
+                seed=trial,
+            )["war"]
+            covered[unit] += found.low <= 2 / 3 <= found.high
+    assert covered["groups"] / 120 >= 0.87
+    assert covered["clips"] / 120 <= 0.8
 
 
 def test_intervals_cover_the_truth_about_as_often_as_they_say() -> None:
@@ -155,6 +224,23 @@ def test_too_little_to_draw_from_is_refused() -> None:
         bootstrap(ACCURACY, targets, predictions, resamples=0)
 
 
+# Shares in closed form
+
+
+@settings(max_examples=60, deadline=None)
+@given(number=st.integers(1, 500), share=st.floats(0, 1), level=st.sampled_from([0.5, 0.9, 0.95]))
+def test_wilsons_interval_is_that_of_scipy(number: int, share: float, level: float) -> None:
+    hits = round(share * number)
+    wanted = binomtest(hits, number).proportion_ci(level, method="wilson")
+    assert wilson(hits, number, level) == pytest.approx((wanted.low, wanted.high), abs=1e-9)
+
+
+def test_what_is_no_share_has_no_interval() -> None:
+    for hits, number in ((0, 0), (3, 2), (-1, 2)):
+        with pytest.raises(DataError, match="no share"):
+            wilson(hits, number)
+
+
 # Folds
 
 
@@ -182,6 +268,27 @@ def test_a_fold_without_a_class_has_no_recall_of_it() -> None:
     assert found["recall/b"].std is None
     assert found["recall/a"].folds == {"x": 1.0, "y": 0.5}
     assert "recall/c" not in found
+
+
+def test_deviation_over_folds_gives_the_interval_of_a_mean() -> None:
+    """Folds of one size: their accuracies are independent means, with the t interval of scipy."""
+    rng = np.random.default_rng(23)
+    targets, predictions = answers(rng, rng.random(600) < 0.7)
+    folds = [f"fold {i // 100}" for i in range(600)]
+    found = fold_mean(ACCURACY, targets, predictions, folds)["war"]
+    values = np.array(list(found.folds.values()))
+    assert found.mean == pytest.approx(found.pooled)  # of folds of one size, and of a mean
+    assert found.std is not None
+    reach = student.ppf(0.975, 5) * found.std / np.sqrt(6)
+    low, high = student.interval(0.95, 5, values.mean(), student_error(values))
+    assert (found.mean - reach, found.mean + reach) == pytest.approx((low, high))
+    binomial = np.sqrt(0.7 * 0.3 / 100)
+    assert found.std == pytest.approx(binomial, rel=0.6)
+
+
+def test_one_fold_has_no_deviation() -> None:
+    found = fold_mean(ACCURACY, [0, 1], np.eye(3)[[0, 0]], ["x", "x"])["war"]
+    assert (found.mean, found.pooled, found.std, found.folds) == (0.5, 0.5, None, {"x": 0.5})
 
 
 def test_folds_must_name_each_answer() -> None:

@@ -15,7 +15,7 @@ from mien.types import Problem, Resolution, TaskSpec, Timeline, Track, Window
 
 Kind = Literal["clip", "face", "voice"]
 
-VOID = {"meta", "img", "path"}
+VOID = {"meta", "img", "path", "circle"}
 SEVEN = ("happy", "sad", "neutral", "angry", "surprise", "disgust", "fear")
 EMOTION = TaskSpec(name="emotion", problem=Problem.ONE_OF_N, labels=SEVEN)
 AFFECT = TaskSpec(

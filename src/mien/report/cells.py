@@ -22,7 +22,10 @@ def table(
         look: class of the style sheet.
     """
     name = words.safe(caption, 200)
-    head = "".join(f'<th scope="col"{_class(kind)}>{text}</th>' for text, kind in columns)
+    head = "".join(
+        f'<th scope="col"{_class(kind)}>{text}</th>' if text else f"<td{_class(kind)}></td>"
+        for text, kind in columns
+    )
     body = "".join(_row(row, [kind for _, kind in columns]) for row in rows)
     return (
         f'<div class="wide" tabindex="0" role="region" aria-label="{name}">'

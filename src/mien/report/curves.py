@@ -83,6 +83,7 @@ def _chart(
     frame = plots.Frame(
         x=ends if ends[1] > ends[0] else (ends[0] - 1, ends[1] + 1),
         y=plots.limits(values, least=least),
+        whole=True,
     )
     shapes = [frame.axes("epoch", upwards)]
     for part, name, dash in drawn:
@@ -91,7 +92,7 @@ def _chart(
             shapes.append(_rings(frame, curves, name, looks[name]))
     dots = "".join(
         f'<li><i class="dash{dash} {looks[name]}"></i>'
-        f"{words.named(name, 40)}{' (held out)' if dash else ''}</li>"
+        f"{words.named(_called(name), 60)}{' (held out)' if dash else ''}</li>"
         for _, name, dash in drawn
     )
     drawing = frame.svg(title, "".join(shapes))
@@ -99,6 +100,12 @@ def _chart(
         f'<div class="chart"><h5>{words.safe(title, 80)}</h5>{drawing}'
         f'<ul class="legend">{dots}</ul></div>'
     )
+
+
+def _called(term: str) -> str:
+    """A term of the log as a page names it: ``emotion/uar`` is a task's score."""
+    task, _, name = term.rpartition("/")
+    return f"{task}: {terms.score(name)}" if task else term
 
 
 def _lines(frame: plots.Frame, curves: Sequence[Json], part: str, name: str, look: str) -> str:
@@ -138,7 +145,7 @@ def _table(stage: str, curves: Sequence[Json], losses: Sequence[str], scores: Se
     loss = losses[0] if losses else None
     columns: list[Column] = [("Training", ""), ("Epochs", "n"), ("Kept epoch", "n")]
     columns += [("First loss", "n"), ("Last loss", "n")] * (loss is not None)
-    columns += [(f"{words.named(name, 40)}, kept", "n") for name in scores]
+    columns += [(f"{words.named(_called(name), 60)}, kept", "n") for name in scores]
     rows = []
     for curve in curves:
         row = [words.named(curve["member"], 60), terms.count(max(curve["epochs"]))]

@@ -71,6 +71,12 @@ def opened(place: Path, name: str) -> Opened:
     paths = folder.members(place)
     for path in paths:
         _bounded(*(path / file for file in (folder.CARD, folder.CONFIG, folder.LOG, folder.LABELS)))
+        if not (path / folder.CARD).is_file():
+            raise RunError(
+                f"this is not a run folder: it has no {folder.CARD}",
+                where=str(path),
+                fix="mien train SYSTEM --data MANIFEST --out RUN makes one",
+            )
     cards = [folder.read_card(path) for path in paths]
     found = Opened(
         name=name,

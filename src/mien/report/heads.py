@@ -76,7 +76,8 @@ def _numbers(found: Sequence[int]) -> str:
 
 def _chosen(run: Json) -> str:
     first = run["members"][0]
-    return words.safe(terms.select(run["select"], first["sizes"], first["chose"]), 200)
+    tested = bool(first["sizes"].get("test")) and bool(run["tasks"])
+    return words.safe(terms.select(run["select"], first["chose"], tested=tested), 200)
 
 
 def _rows(run: Json) -> str:
@@ -97,7 +98,7 @@ def _rows(run: Json) -> str:
 
 
 def settings(run: Json) -> str:
-    """Every setting, folded away; and the runs of a family."""
+    """Every setting, folded away."""
     rows = [
         [words.named(key, 100), words.named(value, 100)] for key, value in run["settings"].items()
     ]

@@ -10,16 +10,21 @@ from mien.report.folders import Json
 _SHADES = 9
 _LARGE = 12
 """With more classes cells hold one number each."""
+BESIDE = 8
+"""Up to so many classes, something else fits beside a matrix."""
 
 
-def confusion(body: Json, counts: bool) -> str:
+def confusion(body: Json, most: int, *, counts: bool) -> str:
     """What was said of each class, as shares of its clips, and as counts.
 
     Args:
         body: a task's numbers.
+        most: more classes are not drawn.
         counts: whether a large matrix gets its counts as a second table.
     """
     labels, rows = body["confusion"]["labels"], body["confusion"]["rows_are_targets"]
+    if len(labels) > most:
+        return f"<p>{len(labels):,} classes are too many to draw; the JSON file has the counts.</p>"
     if len(labels) <= _LARGE:
         return _matrix(
             "Confusion: percent of each class's answers, and how many", labels, rows, "both"

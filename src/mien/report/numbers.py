@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import PurePath
 from typing import Any
 
 from mien import tasks
@@ -82,10 +83,17 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
         if isinstance(value, dict) and value and prefix.count(".") < 4:
             found |= _flat(value, f"{prefix}{key}.")
         else:
-            found[f"{prefix}{key}"[:120]] = f"{value!r:.120}" if value is not None else "none"
+            found[f"{prefix}{key}"[:120]] = _shown(value)
         if len(found) > 150:
             break
     return found
+
+
+def _shown(value: Any) -> str:
+    """A setting as a text; of a place on somebody's machine its last part."""
+    if isinstance(value, str) and PurePath(value).is_absolute():
+        return f".../{PurePath(value).name}"
+    return "none" if value is None else f"{value!r:.120}"
 
 
 # -- how it went -----------------------------------------------------------------------------------

@@ -31,13 +31,16 @@ def _side_by_side(task: str, runs: Sequence[Json]) -> str:
     columns += [("95 % over groups", "n"), ("95 % over clips", "n")]
     columns += [("Seeds, mean ± sd", "n")] * several
     columns += [("Clips", "n"), ("Groups", "n"), ("Scored on", "")]
+    bodies = [run["tasks"][task] for run in own]
+    drawings = [end for body in bodies for end in scores.ends(body["intervals"].get(key, {}))]
+    line = scores.scale(key, [*drawings, *(body["scores"].get(key) for body in bodies)])
     rows = []
-    for run in own:
-        body = run["tasks"][task]
+    for run, body in zip(own, bodies, strict=True):
         value, drawn = body["scores"].get(key), body["intervals"].get(key, {})
         spans = {unit: (i["low"], i["high"]) for unit, i in drawn.items()}
         seeds = run.get("over_seeds", {}).get(task, {}).get(key)
-        strip = plots.strip(value, spans, scores.scale(key, value or 0.0, drawn))
+        guess = body["guessing"].get(key)
+        strip = plots.strip(value, spans, line, [] if guess is None else [guess])
         row = [words.named(run["name"], 60), f"<b>{terms.digits(value)}</b>", strip]
         row += [terms.span(drawn.get("groups")), terms.span(drawn.get("clips"))]
         row += [terms.spread(seeds)] * several
@@ -54,29 +57,35 @@ def _pairs(task: str, pairs: Sequence[Json]) -> str:
     bodies = [pair["tasks"][task] for pair in own]
     holm = any("p_holm" in i["test"] for body in bodies for i in body["scores"].values())
     columns: list[Column] = [("First minus second", ""), ("Score", ""), ("Difference", "n")]
-    columns += [("", "g"), ("95 %", "n"), ("p", "n"), *[("p, Holm", "n")] * holm]
-    ends = [e for body in bodies for i in body["scores"].values() for e in (i["low"], i["high"])]
-    reach = max(map(abs, ends), default=0.0) or 1.0
+    columns += [("95 %", "n"), ("", "g"), ("p", "n"), *[("p, Holm", "n")] * holm]
     rows = [
         row
         for pair, body in zip(own, bodies, strict=True)
-        for row in _rows(pair, body, reach, holm)
+        for row in _rows(pair, body, _reach(bodies), holm=holm)
     ]
-    return table(f"{task}: differences on the same clips", columns, rows, look="pairs") + _mcnemar(
-        own, task
-    )
+    seeds = ", means over the seeds of both" if any(len(pair["seeds"]) > 1 for pair in own) else ""
+    title = f"{task}: differences on the same clips{seeds}"
+    return table(title, columns, rows, look="pairs") + _mcnemar(own, task)
 
 
-def _rows(pair: Json, body: Json, reach: float, holm: bool) -> Iterator[list[str]]:
+def _reach(bodies: Sequence[Json]) -> dict[str, float]:
+    """How far the intervals of each score reach from 0, whichever pair they are of."""
+    reach: dict[str, float] = {}
+    for body in bodies:
+        for key, found in body["scores"].items():
+            reach[key] = max(reach.get(key, 0.0), abs(found["low"]), abs(found["high"]))
+    return {key: value or 1.0 for key, value in reach.items()}
+
+
+def _rows(pair: Json, body: Json, reach: Mapping[str, float], *, holm: bool) -> Iterator[list[str]]:
     name = f"{words.named(pair['run'], 40)} − {words.named(pair['other'], 40)}"  # noqa: RUF001
     for number, (key, found) in enumerate(body["scores"].items()):
         test, unit = found["test"], found["over"]
         strip = plots.strip(
-            found["value"], {unit: (found["low"], found["high"])}, (-reach, reach), [0.0]
+            found["value"], {unit: (found["low"], found["high"])}, (-reach[key], reach[key]), [0.0]
         )
-        less = "" if terms.about(key).count("less") == 0 else " <small>less is better</small>"
-        row = [name if not number else f'<span class="same">{name}</span>', terms.score(key) + less]
-        row += [f"<b>{terms.digits(found['value'], sign='+')}</b>", strip, terms.span(found, "+")]
+        row = [name if not number else f'<span class="same">{name}</span>', terms.titled(key)]
+        row += [f"<b>{terms.digits(found['value'], sign='+')}</b>", terms.span(found, "+"), strip]
         row.append(words.safe(p_value(test["p"])))
         yield [*row, *[words.safe(p_value(test["p_holm"])) if "p_holm" in test else ""] * holm]
 
@@ -118,13 +127,14 @@ def _explained(pairs: Sequence[Mapping[str, Json]]) -> str:
         if any("p_holm" in test for test in tests)
         else ""
     )
-    least = words.safe(p_value(_least(tests)))
+    least = _least(tests)
+    floor = f" With {fewest} of them it cannot be below {p_value(least)}." if least > 0.001 else ""
     return (
         f'<p class="muted">Interval: both runs scored on the same draws of {unit}; one that leaves '
         f"out 0 shows a difference. p: exchange test, the answers of whole {unit} change places "
-        f"between the runs {how}; p is the share in which the scores lie at least as far apart. "
-        f"With {fewest} of them it cannot be below {least}.{holm} McNemar's test takes clips for "
-        "independent, which those of one speaker are not.</p>"
+        f"between the runs {how}; p is the share in which the scores lie at least as far apart."
+        f"{floor}{holm} McNemar's test takes clips for independent, which those of one speaker are "
+        "not.</p>"
     )
 
 

@@ -28,6 +28,7 @@ class Frame:
         high: the same.
         left: room for the names of the vertical axis.
         bottom: room for those of the horizontal one.
+        whole: whether only whole numbers stand below.
     """
 
     x: Pair
@@ -38,6 +39,7 @@ class Frame:
     bottom: float = 36
     right: float = 12
     top: float = 10
+    whole: bool = False
 
     def across(self, value: float) -> float:
         """Where a value lies from the left."""
@@ -61,7 +63,7 @@ class Frame:
                 f'<text class="tick" x="{self.left - 6:g}" y="{y + 3.5:.1f}" text-anchor="end">'
                 f"{brief(tick)}</text>"
             )
-        for tick in ticks(*self.x, 6):
+        for tick in ticks(*self.x, 6, least=1.0 if self.whole else 0.0):
             x = self.across(tick)
             parts.append(
                 f'<path class="axis" d="M{x:.1f} {floor:g}v4"/><text class="tick" x="{x:.1f}" '
@@ -167,14 +169,43 @@ def strip(
     )
 
 
+def rug(values: Sequence[float], scale: Pair, mark: float) -> str:
+    """Many scores as ticks on one line, and the score of all.
+
+    Args:
+        values: the scores.
+        scale: the values at both ends of the line.
+        mark: the score of all together.
+    """
+    low, high = scale
+    places = [
+        4 + (_STRIP_WIDE - 8) * (value - low) / ((high - low) or 1) for value in (*values, mark)
+    ]
+    *each, whole = [f"{place:.1f}" for place in places]
+    lines = "".join(f"M{place} 3V{_STRIP_HIGH - 3}" for place in each)
+    middle = _STRIP_HIGH / 2
+    return (
+        f'<svg class="strip" viewBox="0 0 {_STRIP_WIDE} {_STRIP_HIGH}" aria-hidden="true">'
+        f'<path class="grid" d="M4 {middle:g}H{_STRIP_WIDE - 4}"/><path class="ticks" d="{lines}"/>'
+        f'<circle class="value" cx="{whole}" cy="{middle:g}" r="3.5"/></svg>'
+    )
+
+
 # -- numbers on axes -------------------------------------------------------------------------------
 
 
-def ticks(low: float, high: float, most: int) -> list[float]:
-    """Round values between two ends, at most so many."""
+def ticks(low: float, high: float, most: int, least: float = 0.0) -> list[float]:
+    """Round values between two ends.
+
+    Args:
+        low: lower end.
+        high: upper end.
+        most: how many there may be, about.
+        least: how far apart they are at least.
+    """
     if not (math.isfinite(low) and math.isfinite(high)) or high <= low:
         return []
-    least = (high - low) / most
+    least = max((high - low) / most, least)
     size = 10.0 ** math.floor(math.log10(least))
     step = next(size * k for k in (1, 2, 2.5, 5, 10) if size * k >= least * (1 - 1e-9))
     first = math.ceil(low / step - 1e-9)

@@ -44,15 +44,30 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class _Room:
-    """How much of what is many is drawn: slices of a field, trainings, labels, large counts."""
+    """How much of what is many is drawn.
+
+    Args:
+        slices: of a field.
+        trainings: curves of a stage.
+        labels: plots of single labels or dimensions.
+        rows: classes, labels or dimensions in their table.
+        cells: classes in a confusion matrix.
+        counts: whether a large matrix is shown twice, as shares and as counts.
+    """
 
     slices: int
     trainings: int
     labels: int
+    rows: int
+    cells: int
     counts: bool
 
 
-_ROOMS = (_Room(60, 24, 60, True), _Room(24, 12, 24, False), _Room(8, 4, 6, False))
+_ROOMS = (
+    _Room(60, 24, 60, 400, 80, counts=True),
+    _Room(24, 12, 24, 120, 48, counts=False),
+    _Room(8, 4, 6, 24, 12, counts=False),
+)
 
 
 def report(runs: Sequence[str | Path], out: str | Path | None = None) -> Report:
@@ -69,6 +84,7 @@ def report(runs: Sequence[str | Path], out: str | Path | None = None) -> Report:
             f"a report is about 1 to {_MOST_RUNS} runs, not {len(places)}", fix="mien report RUN"
         )
     path = _path(places, None if out is None else Path(out))
+    _spare(path.with_suffix(".json"))
     found = [
         folders.opened(place, name) for place, name in zip(places, _names(places), strict=True)
     ]
@@ -97,6 +113,22 @@ def _path(places: Sequence[Path], out: Path | None) -> Path:
             fix=f"--out {out.with_suffix('.html')}",
         )
     return out
+
+
+def _spare(path: Path) -> None:
+    """Refuse to write numbers over a JSON file that is no report, such as a run's own scores."""
+    if not path.exists():
+        return
+    try:
+        before = checkpoint.read_json(path)
+    except RunError:
+        before = None
+    if not (isinstance(before, dict) and {"runs", "comparison", "intended_use"} <= before.keys()):
+        raise RunError(
+            f"the numbers of this report would be written over {path.name}",
+            where=str(path.parent),
+            fix=f"--out {path.with_name('report.html')}",
+        )
 
 
 def _names(places: Sequence[Path]) -> list[str]:
@@ -179,7 +211,7 @@ def _footer(versions: Mapping[str, str]) -> str:
 
 
 def _run(run: Json, number: int, several: bool, room: _Room) -> str:
-    name = f"<h2>{words.named(run['name'], 100)}</h2>" if several else "<h2>The run</h2>"
+    name = f"<h2>{words.named(run['name'], 100)}</h2>" if several else "<h2>What was trained</h2>"
     parts = [name, heads.about(run)]
     parts += [_task(task, body, run, room) for task, body in run["tasks"].items()]
     if not run["tasks"] and not run["missing"]:
@@ -205,10 +237,14 @@ def _task(task: str, body: Json, run: Json, room: _Room) -> str:
         _part("Seeds", scores.by_seed(run.get("by_seed", {}), seeds, task)),
     ]
     if "confusion" in body:
-        parts.append(_part("Confusion", matrices.confusion(body, room.counts)))
-        parts.append(_part("Calibration", curves.reliability(body)))
+        confusion = _part("Confusion", matrices.confusion(body, room.cells, counts=room.counts))
+        calibration = _part("Calibration", curves.reliability(body))
+        side = "beside" if len(spec["labels"]) <= matrices.BESIDE else "below"
+        parts.append(f'<div class="{side}">{confusion}{calibration}</div>')
     parts.append(
-        _part("Dimensions" if "per_dimension" in body else "Classes", scores.by_label(body))
+        _part(
+            "Dimensions" if "per_dimension" in body else "Classes", scores.by_label(body, room.rows)
+        )
     )
     if "thresholds" in body:
         parts.append(_part("Thresholds", curves.thresholds(body, room.labels)))

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from mien.report import plots, terms, words
 from mien.report.cells import Column, folded, table
 from mien.report.folders import Json
 from mien.report.plots import Pair
-from mien.run.slices import FEW_CLIPS
+from mien.run.slices import FEW_CLIPS, FEW_GROUPS
 
 _FEW_GROUPS = 10
+_OPEN = 12
+"""Slices of a field that are shown at once; more are folded away."""
 _STRIP: Column = ("", "g")
+_MEAN = "<b>mean&nbsp;±&nbsp;sd</b>"
 
 
 def headline(body: Json, over_seeds: Mapping[str, Any]) -> str:
@@ -29,9 +32,11 @@ def headline(body: Json, over_seeds: Mapping[str, Any]) -> str:
         drawn = body["intervals"].get(name, {})
         guess = body["guessing"].get(name)
         row = [
-            f"{terms.score(name)} <small>{terms.about(name)}</small>",
+            f"{terms.titled(name)} <small>{terms.about(name)}</small>",
             f"<b>{terms.digits(scores[name])}</b>",
-            _strip(scores[name], drawn, scale(name, scores[name], drawn), guess),
+            _strip(scores[name], drawn, scale(name, [scores[name], *ends(drawn)]), guess)
+            if drawn
+            else "",
             terms.span(drawn.get("groups")),
             terms.span(drawn.get("clips")),
         ]
@@ -60,13 +65,17 @@ def _read(body: Json) -> str:
     return f'<p class="muted">{" ".join(said)}</p>' if said else ""
 
 
-def scale(name: str, value: float, drawn: Mapping[str, Any]) -> Pair:
-    """Ends of the line that a score is drawn on: what it can reach, or what there is."""
-    key = name.split("/")[0]
-    ends = [value, *(end for i in drawn.values() for end in (i["low"], i["high"]))]
-    if key in ("ccc", "pearson"):
-        return (-1.0 if min(ends) < 0 else 0.0, 1.0)
-    return (0.0, max(1.0, *ends) if key in ("nll", "brier", "mae", "rmse") else 1.0)
+def scale(name: str, values: Iterable[float | None]) -> Pair:
+    """Ends of the line that scores are drawn on: what a score can reach, or what there is."""
+    known = [0.0, *(value for value in values if value is not None)]
+    if name in ("ccc", "pearson"):
+        return (-1.0 if min(known) < 0 else 0.0, 1.0)
+    return (0.0, max(1.0, *known) if name in ("nll", "brier", "mae", "rmse") else 1.0)
+
+
+def ends(drawn: Mapping[str, Any]) -> list[float]:
+    """Both ends of every interval."""
+    return [end for found in drawn.values() for end in (found["low"], found["high"])]
 
 
 def _strip(
@@ -79,8 +88,13 @@ def _strip(
 # -- classes, labels, dimensions -------------------------------------------------------------------
 
 
-def by_label(body: Json) -> str:
-    """Each class, label or dimension, with intervals of what matters most of it."""
+def by_label(body: Json, most: int) -> str:
+    """Each class, label or dimension, with intervals of what matters most of it.
+
+    Args:
+        body: a task's numbers.
+        most: rows at most; the first ones are kept.
+    """
     rows = body.get("per_class") or body["per_dimension"]
     regression = "per_dimension" in body
     key = "ccc" if regression else ("recall" if "confusion" in body else "f1")
@@ -89,21 +103,24 @@ def by_label(body: Json) -> str:
     columns += [(terms.score(name), "n") for name in names]
     columns += [(f"{terms.score(key)}, 95 %", "n"), _STRIP]
     columns.append(("Answers" if regression else "Support", "n"))
+    drawings = [end for row in rows.values() for end in (row[key], *ends(row["intervals"]))]
+    line = scale(key, drawings)
     told = []
-    for label, row in rows.items():
+    for label, row in list(rows.items())[:most]:
         drawn = row["intervals"].get(key)
-        ends = scale(key, row[key] or 0.0, {"groups": drawn} if drawn else {})
         told.append(
             [
                 words.named(label, 60),
                 *(terms.digits(row[name]) for name in names),
                 terms.span(drawn),
-                _strip(row[key], {drawn["over"]: drawn} if drawn else {}, ends),
+                _strip(row[key], {drawn["over"]: drawn} if drawn else {}, line),
                 terms.count(row["answers"] if regression else row["support"]),
             ]
         )
-    title = "Each dimension" if regression else "Each class"
-    return table(title, columns, told)
+    over = {i["over"] for row in rows.values() for i in row["intervals"].values()}
+    left = f"; {len(rows) - most:,} more in the JSON file" if len(rows) > most else ""
+    told_of = f"; intervals over {' and '.join(sorted(over))}" if over else ""
+    return table(f"Each {'dimension' if regression else 'class'}{told_of}{left}", columns, told)
 
 
 # -- groups ----------------------------------------------------------------------------------------
@@ -122,30 +139,38 @@ def by_group(body: Json, most: int) -> str:
     parts = [_field(name, found, body, most) for name, found in fields.items()]
     note = (
         f"Slices of fewer than {FEW_CLIPS} clips get no score. Among many slices one lies apart by "
-        "chance; nothing is corrected for that here. The mark is the score of all clips."
+        "chance; nothing is corrected for that here. The mark is the score of all clips. Intervals "
+        f"are over groups where a slice has {FEW_GROUPS}, else over clips."
     )
     return f'{"".join(parts)}<p class="muted">{note}</p>'
 
 
 def _field(name: str, found: Json, body: Json, most: int) -> str:
     key, slices = body["by"], found["slices"]
+    if all(part.get("too_small") for part in slices):
+        few = f"{terms.many(len(slices) + found['left_out'], 'slice')}, all of too few clips."
+        return f"<p>By {words.named(name, 60)}: {few}</p>"
     classes = max((part.get("classes", 0) for part in slices), default=0)
     fewer = any(part.get("classes", classes) < classes for part in slices)
     columns: list[Column] = [(words.named(name, 60), ""), ("Clips", "n"), ("Groups", "n")]
     columns += [("Classes", "n")] * fewer
-    columns += [(terms.score(key), "n"), _STRIP, ("95 %", "n")]
+    columns += [(terms.score(key), "n"), ("95 %", "n"), _STRIP]
     left = found["left_out"] + max(len(slices) - most, 0)
     more = f"; {left:,} slices with fewer clips are left out" if left else ""
-    rows = [_slice(part, body, fewer) for part in slices[:most]]
-    inside = table(f"{terms.score(key)} by {name}{more}", columns, rows)
-    return (
-        inside
-        if len(rows) <= 12
-        else folded(f"{terms.score(key)} by {words.named(name, 60)}: {len(rows)} slices", inside)
-    )
+    values = [part["scores"][key] for part in slices if key in part.get("scores", {})]
+    drawn = [end for part in slices for end in ends(part.get("intervals", {}).get(key, {}))]
+    line = scale(key, [*values, *drawn, body["scores"].get(key)])
+    rows = [_slice(part, body, line, fewer=fewer) for part in slices[:most]]
+    title = f"{terms.score(key)} by {name}{more}"
+    inside = table(title, columns, rows)
+    if len(rows) <= _OPEN:
+        return inside
+    reach = f", {terms.digits(min(values))} to {terms.digits(max(values))}" if values else ""
+    rug = plots.rug(values, line, body["scores"].get(key, 0.0))
+    return folded(f"{words.safe(title, 200)}: {len(rows)} slices{reach} {rug}", inside)
 
 
-def _slice(part: Json, body: Json, fewer: bool) -> list[str]:
+def _slice(part: Json, body: Json, line: Pair, *, fewer: bool) -> list[str]:
     value = words.named(part["value"], 80) if part["value"] is not None else "<i>not stated</i>"
     row = [value, terms.count(part["clips"]), terms.count(part["groups"])]
     row += [terms.count(part.get("classes", 0))] * fewer
@@ -153,12 +178,12 @@ def _slice(part: Json, body: Json, fewer: bool) -> list[str]:
     score = part.get("scores", {}).get(key)
     if score is None:
         why = "too few clips" if part.get("too_small") else "not defined"
-        return [*row, "", "", f"<small>{why}</small>"]
+        return [*row, "", f"<small>{why}</small>", ""]
     drawn = part["intervals"].get(key, {})
     mark = body["scores"].get(key)
-    strip = _strip(score, drawn, scale(key, score, drawn), mark)
+    strip = _strip(score, drawn, line, mark)
     span = drawn.get("groups") or drawn.get("clips")
-    return [*row, terms.digits(score), strip, terms.span(span)]
+    return [*row, terms.digits(score), terms.span(span), strip]
 
 
 # -- folds and seeds -------------------------------------------------------------------------------
@@ -173,18 +198,13 @@ def by_fold(body: Json, seed: int) -> str:
     every = dict.fromkeys(fold for name in names for fold in folds[name]["folds"])
     columns: list[Column] = [("Fold", ""), *((terms.score(name), "n") for name in names), _STRIP]
     key = body["by"] if body["by"] in names else names[0]
+    line = scale(key, folds[key]["folds"].values())
     rows = []
     for fold in every:
         values = [folds[name]["folds"].get(fold) for name in names]
-        one = folds[key]["folds"].get(fold)
-        rows.append(
-            [
-                words.named(fold, 40),
-                *map(terms.digits, values),
-                _strip(one, {}, scale(key, one or 0.0, {})),
-            ]
-        )
-    rows.append(["<b>mean ± sd</b>", *(terms.spread(folds[name]) for name in names), ""])
+        strip = _strip(folds[key]["folds"].get(fold), {}, line)
+        rows.append([words.named(fold, 40), *map(terms.digits, values), strip])
+    rows.append([_MEAN, *(terms.spread(folds[name]) for name in names), ""])
     rows.append(["<b>pooled</b>", *(terms.digits(folds[name]["pooled"]) for name in names), ""])
     return table(f"Each fold of seed {seed}; the line shows {terms.score(key)}", columns, rows)
 
@@ -201,7 +221,7 @@ def by_seed(by: Mapping[str, Any], over: Mapping[str, Any], task: str) -> str:
         for seed, found in own.items()
     ]
     means = over.get(task, {})
-    rows.append(["<b>mean ± sd</b>", *(terms.spread(means.get(name)) for name in names)])
+    rows.append([_MEAN, *(terms.spread(means.get(name)) for name in names)])
     return table("Each seed", columns, rows)
 
 
@@ -215,22 +235,20 @@ def mistakes(body: Json) -> str:
         return "<p>There is no mistake among the answers.</p>"
     placed = any("position" in one for one in found)
     columns: list[Column] = [("Clip", ""), *[("Position", "n")] * placed, ("Group", "")]
-    classes = "said" in found[0]
+    classes, labels = "said" in found[0], body["spec"]["problem"] == "many_of_n"
     columns += [("Label", ""), ("Said", "")] if classes else [("Label", "")]
     columns += (
         [("Its score", "n"), ("Score of the label", "n")]
         if classes
-        else [("Target", "n"), ("Said", "n")]
+        else [("Target", "" if labels else "n"), ("Score" if labels else "Said", "n")]
     )
-    title = (
-        "Most confident mistakes"
-        if classes or body["spec"]["problem"] == "many_of_n"
-        else "Largest errors"
-    )
-    return table(title, columns, _mistakes(found, placed, classes))
+    title = "Most confident mistakes" if classes or labels else "Largest errors"
+    return table(title, columns, _mistakes(found, placed, classes, labels))
 
 
-def _mistakes(found: Sequence[Json], placed: bool, classes: bool) -> Iterator[list[str]]:
+def _mistakes(
+    found: Sequence[Json], placed: bool, classes: bool, labels: bool
+) -> Iterator[list[str]]:
     for one in found:
         row = [words.named(one["clip"], 60)]
         row += [terms.count(one.get("position", 0))] * placed
@@ -239,5 +257,6 @@ def _mistakes(found: Sequence[Json], placed: bool, classes: bool) -> Iterator[li
             row += [words.named(one["target"], 40), words.named(one["said"], 40)]
             yield [*row, terms.digits(one["score"], 2), terms.digits(one["score_of_target"], 2)]
         else:
-            row.append(words.named(one["label"], 40))
-            yield [*row, terms.digits(one["target"], 2), terms.digits(one["score"], 2)]
+            target = ("not there", "there")[one["target"] >= 0.5] if labels else None
+            row += [words.named(one["label"], 40), target or terms.digits(one["target"], 2)]
+            yield [*row, terms.digits(one["score"], 2)]

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from mien.report import words
 from mien.tasks import metrics
 
 _SCORES = {
@@ -40,10 +41,14 @@ def score(name: str) -> str:
 
 
 def about(name: str) -> str:
-    """What a score is, and which way is better."""
-    meaning = _SCORES.get(name, ("", ""))[1]
-    less = "" if metrics.higher_is_better(name) else "; less is better"
-    return f"{meaning}{less}"
+    """What a score is."""
+    return _SCORES.get(name, ("", ""))[1]
+
+
+def titled(name: str) -> str:
+    """A score's short name, escaped, with an arrow where less is better."""
+    less = '<span aria-hidden="true"> ↓</span><span class="unseen">, less is better</span>'
+    return words.safe(score(name), 60) + ("" if metrics.higher_is_better(name) else less)
 
 
 def task(spec: Mapping[str, Any]) -> str:
@@ -58,11 +63,17 @@ def part(name: str | None) -> str:
     return _PARTS.get(name or "", f"part {name!r}" if name else "a part that it does not name")
 
 
-def select(name: str | None, sizes: Mapping[str, float], chose: int) -> str:
-    """Which part chose the epoch, in plain words."""
+def select(name: str | None, chose: int, *, tested: bool) -> str:
+    """Which part chose the epoch, in plain words.
+
+    Args:
+        name: the part, as the card names it.
+        chose: how many rows chose.
+        tested: whether another part was scored in the end.
+    """
     if name == "held_out":
         count = f"{chose:,} rows" if chose else "rows"
-        scored = "; the test part was looked at once, at the end" if sizes.get("test") else ""
+        scored = "; the test part was looked at once, at the end" if tested else ""
         return f"{count} held out of train chose the epoch{scored}"
     if name == "test":
         return "the test part chose the epoch: its scores are optimistic"

@@ -67,17 +67,25 @@ class Pooled:
             "groups": len(np.unique(self.groups)),
         }
 
-    def drawn(self, spec: TaskSpec, least_groups: int = 2) -> dict[str, dict[str, Interval]]:
-        """Intervals of every score over clips and over groups, where there are enough of them."""
+    def drawn(
+        self, spec: TaskSpec, only: Sequence[str] | None = None, least_groups: int = 2
+    ) -> dict[str, dict[str, Interval]]:
+        """Intervals over clips and over groups, where there are enough of them.
+
+        Args:
+            spec: the task.
+            only: scores that get some; None: all.
+            least_groups: fewer groups get no interval.
+        """
         statistics, drawn = tasks.statistics(spec), {}
         sizes = self.sizes()
         if sizes["clips"] >= 2:  # one says nothing about the next one
             drawn["clips"] = intervals.bootstrap(
-                statistics, self.targets, self.scores, clips=self.clips.tolist()
+                statistics, self.targets, self.scores, clips=self.clips.tolist(), only=only
             )
         if sizes["groups"] >= least_groups:
             drawn["groups"] = intervals.bootstrap(
-                statistics, self.targets, self.scores, groups=self.groups.tolist()
+                statistics, self.targets, self.scores, groups=self.groups.tolist(), only=only
             )
         return drawn
 
@@ -109,27 +117,39 @@ def slices(
     """
     answers = found.tasks[task]
     pooled = Pooled.of(found, answers)
-    places = answers.positions()
+    positions = answers.positions()
     fields = {}
-    for name, values in found.groups.items():
-        said = [_at(values[i], at) for i, at in zip(pooled.sample.tolist(), places, strict=True)]
-        labels = np.array(_named(said), dtype=object)
-        names, counts = np.unique(labels[labels != None], return_counts=True)  # noqa: E711
-        order = names[np.argsort(-counts, kind="stable")]
-        unknown = [None] * int((labels == None).any())  # noqa: E711
+    for field, values in found.groups.items():
+        names, code = _coded(values, pooled.sample, positions)
+        counts = np.bincount(code + 1, minlength=len(names) + 1)  # the first is that of None
+        order = [i for i in np.argsort(-counts[1:], kind="stable").tolist() if counts[i + 1]]
+        unknown = [-1] * bool(counts[0])
         if len(order) + len(unknown) < 2:
             continue
-        kept = [*order[:MOST].tolist(), *unknown]
-        bodies = [_body(pooled.only(labels == value), specs[task], value, wanted) for value in kept]
-        fields[name] = {"slices": bodies, "left_out": max(len(order) - MOST, 0)}
+        bodies = [
+            _body(pooled.only(code == i), specs[task], None if i < 0 else names[i], wanted)
+            for i in order[:MOST] + unknown
+        ]
+        fields[field] = {"slices": bodies, "left_out": max(len(order) - MOST, 0)}
     return fields
 
 
-def _at(values: Sequence[Value], position: int) -> Value:
-    """A sample's value at one of its positions: its only one, or its own."""
-    if len(values) == 1:
-        return values[0]
-    return values[position] if position < len(values) else None
+def _coded(
+    values: Sequence[Sequence[Value]], sample: NDArray[np.int64], positions: NDArray[np.int64]
+) -> tuple[list[str], NDArray[np.int64]]:
+    """The names of slices, and which of them each answer (N) is in; -1 where nobody said.
+
+    A sample has one value for all of its positions, or one for each.
+    """
+    lengths = np.array([len(row) for row in values], dtype=np.int64)
+    starts = np.cumsum(lengths) - lengths
+    told = _named([value for row in values for value in row])
+    names = sorted({name for name in told if name is not None})
+    number = {name: i for i, name in enumerate(names)}
+    codes = np.array([-1 if name is None else number[name] for name in told] or [-1])
+    place = np.where(lengths[sample] == 1, 0, positions)
+    known = place < lengths[sample]
+    return names, np.where(known, codes[np.where(known, starts[sample] + place, 0)], -1)
 
 
 def _named(values: Sequence[Value]) -> list[str | None]:
@@ -157,5 +177,5 @@ def _body(part: Pooled, spec: TaskSpec, value: str | None, wanted: Sequence[str]
         return body | {"too_small": True}
     scores = tasks.scores(spec, part.targets, part.scores)
     body["scores"] = {key: scores[key] for key in wanted if key in scores}
-    body["intervals"] = chosen(part.drawn(spec, FEW_GROUPS), wanted)
+    body["intervals"] = chosen(part.drawn(spec, wanted, FEW_GROUPS), wanted)
     return body

@@ -1,6 +1,6 @@
 """Scores of answers, computed from sums over answers.
 
-The cells of a confusion matrix, the moments of a regression, the bins of a calibration curve: each
+The hits of each class, the moments of a regression, the bins of a calibration curve: each
 score here is a function of such sums. So the scores of thousands of bootstrap resamples are those
 of one matrix product (see :mod:`mien.tasks.intervals`), and those of folds of sums by fold.
 
@@ -96,24 +96,31 @@ class Confusion:
     def totals(
         self, targets: ArrayLike, predictions: ArrayLike, groups: Integers, count: int
     ) -> Floats:
-        """Confusion matrices (G, C * C), rows are targets."""
+        """Sums (G, 3 * C) of each class: hits, targets, predictions."""
+        width = len(self.labels)
+        truth, said, kept = self._pairs(targets, predictions)
+        place = groups[kept] * width
+        counts = [(place + truth)[truth == said], place + truth, place + said]
+        columns = [np.bincount(cell, minlength=count * width) for cell in counts]
+        return np.concatenate([c.reshape(count, width) for c in columns], axis=1).astype(np.float64)
+
+    def _pairs(
+        self, targets: ArrayLike, predictions: ArrayLike
+    ) -> tuple[Integers, Integers, NDArray[np.bool_]]:
+        """Class and answer of each annotated answer, and which of all are annotated."""
         width = len(self.labels)
         truth, kept = checks.classes(targets, width, self.invalid)
-        said = checks.predicted(predictions, len(truth), width)[kept].argmax(1)
-        cell = (groups[kept] * width + truth[kept]) * width + said
-        return np.bincount(cell, minlength=count * width**2).reshape(count, -1).astype(np.float64)
+        return truth[kept], checks.predicted(predictions, len(truth), width)[kept].argmax(1), kept
 
     def matrix(self, targets: ArrayLike, predictions: ArrayLike) -> Integers:
         """The confusion matrix (C, C) of all answers: rows are targets, columns predictions."""
         width = len(self.labels)
-        return _together(self, targets, predictions).reshape(width, width).astype(np.int64)
+        truth, said, _ = self._pairs(targets, predictions)
+        return np.bincount(truth * width + said, minlength=width**2).reshape(width, width)
 
     def scores(self, totals: Floats) -> dict[str, Floats]:
-        """Scores (...) of confusion matrices (..., C * C)."""
-        width = len(self.labels)
-        matrix = totals.reshape(*totals.shape[:-1], width, width)
-        hits = np.diagonal(matrix, axis1=-2, axis2=-1)  # (..., C)
-        truth, said = matrix.sum(-1), matrix.sum(-2)
+        """Scores (...) of sums (..., 3 * C)."""
+        hits, truth, said = np.split(totals, 3, axis=-1)  # (..., C) each
         answers = truth.sum(-1)
         precision, recall, f1 = _quality(hits, truth, said)
         named = {
