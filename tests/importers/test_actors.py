@@ -68,7 +68,7 @@ def test_emodb_the_real_copy_is_partial(shared: Path, tmp_path: Path) -> None:
     assert classes == {"anger": 127, "happiness": 71, "sadness": 62, "neutral": 79}
     found = warned(report)
     assert "partial copy" in found
-    assert found["counts"] == ["boredom 0 of 81", "disgust 0 of 46", "fear 0 of 69"]
+    assert found["classes"] == ["boredom 0 of 81", "disgust 0 of 46", "fear 0 of 69"]
     assert "339 of 535 rows of emodb, 10 speakers" in report.text
     people = [set(report.people[f"fold {fold}"]) for fold in range(5)]
     assert len(set.union(*people)) == sum(map(len, people)) == 10

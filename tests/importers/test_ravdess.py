@@ -123,7 +123,7 @@ def test_the_real_copy_is_whole(shared: Path, tmp_path: Path) -> None:
     classes = Counter(str(row.labels["emotion"]) for row in manifest.rows)
     assert classes == {name: 96 if name == "neutral" else 192 for name in NAMED["ravdess"].labels}
     assert Counter(row.fold for row in manifest.rows) == dict.fromkeys(range(6), 240)
-    parts = [split.partition(manifest.rows, fold=fold) for fold in range(6)]
+    parts = [split.partition(manifest.rows, fold=fold, held_out=0) for fold in range(6)]
     tested = [{row.speaker for row in part.test} for part in parts]
     assert tested[0] == {"01", "02", "03", "04"}
     assert tested[5] == {"21", "22", "23", "24"}
