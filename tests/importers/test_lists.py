@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from copies import brought_in, files, text, warned
@@ -90,6 +91,7 @@ def test_odd_letters_end_no_line(tmp_path: Path) -> None:
         (b"none.wav,1\n", "none of 1 named files is here, such as 'none.wav'"),
         (b"a\0b.wav,1\n", "none of 1 named files is here"),
         (b"a" * 5000 + b".wav,1\n", "none of 1 named files is here"),
+        (b"a " * 10_000 + b"1\n", "no line of a list is so long"),
     ],
 )
 def test_a_bad_list_is_refused(content: bytes, words: str, tmp_path: Path) -> None:
@@ -167,7 +169,7 @@ def test_no_path_leaves_the_folder(tmp_path: Path) -> None:
     ],
 )
 def test_labels_are_names_or_numbers(
-    labels: str, words: dict[str, str], named: list[str | None], tmp_path: Path
+    labels: str, words: dict[str, Any], named: list[str | None], tmp_path: Path
 ) -> None:
     files(tmp_path, *(f"{n}.wav" for n in range(3)))
     text(tmp_path / "all.txt", *(f"{n}.wav {word}" for n, word in enumerate(labels.split())))
@@ -286,7 +288,7 @@ def test_two_labels_of_a_clip_are_refused(tmp_path: Path) -> None:
         ({"modality": "audio"}, "lists takes no --modality"),
     ],
 )
-def test_a_wish_that_cannot_be_met(words: dict[str, object], said: str, tmp_path: Path) -> None:
+def test_a_wish_that_cannot_be_met(words: dict[str, Any], said: str, tmp_path: Path) -> None:
     files(tmp_path, "a.wav", "b.wav")
     text(tmp_path / "train.txt", "a.wav x")
     text(tmp_path / "test.txt", "b.wav x")

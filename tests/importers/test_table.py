@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -195,7 +196,7 @@ def test_media_that_are_not_there(tmp_path: Path) -> None:
 @pytest.mark.shared
 def test_meld_by_its_tables(shared: Path, tmp_path: Path) -> None:
     """The official parts have the same six friends on all sides: left out, unless asked for."""
-    words = {
+    words: dict[str, Any] = {
         "split": {"test": "test_sent_emo.csv"},
         "column": {
             "id": "{split}-{Dialogue_ID}-{Utterance_ID}",

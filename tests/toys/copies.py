@@ -56,7 +56,7 @@ def folds(
         head: what the paths in the lists begin with.
     """
     tested: list[list[str]] = []
-    names = []
+    names: list[str] = []
     for fold in counts:
         tested.append([])
         for label, count in enumerate(fold, first):

@@ -12,6 +12,7 @@ from mien.errors import DataError
 from mien.importers.search import Search
 from mien.importers.texts import lines_of
 
+_LONGEST = 10_000  # letters: two paths and a label
 _HEADS = ("label", "labels", "emotion", "class", "target", "annotation")
 
 
@@ -44,6 +45,8 @@ def entries(file: Path, search: Search) -> list[Entry]:
     found: list[Entry] = []
     for number, line in lines:
         where = f"{file}:{number}"
+        if len(line) > _LONGEST:
+            raise DataError("no line of a list is so long", where=where)
         cells = _cells(line, mark, search, where)
         *paths, label = cells
         if not found and number == lines[0][0] and label.lower() in _HEADS:
@@ -89,7 +92,7 @@ def _likely(ways: list[tuple[str, ...]], search: Search) -> list[tuple[str, ...]
     """Those ways of which all files are there as written; else by their ends; else of two paths."""
     found = [way for way in ways if all(search.there(path) is not None for path in way)]
     exact = [way for way in found if all((search.base / path).exists() for path in way)]
-    pairs = [way for way in found or ways if len(way) == 2]
+    pairs: list[tuple[str, ...]] = [way for way in found or ways if len(way) == 2]
     return exact or pairs or found or ways
 
 
