@@ -177,10 +177,19 @@ def test_published_tasks_have_the_published_orders() -> None:
         "abaw_action_units": 12,
         "abaw_affect": 2,
         "abaw_expression": 8,
+        "crema_d": 6,
         "dfew": 7,
+        "emodb": 7,
         "mafw": 11,
+        "mer2023": 6,
         "ravdess": 8,
     }
+
+
+def test_labels_tell_published_tasks_apart() -> None:
+    """A manifest that declares nothing is recognised by the name and the labels of its task."""
+    told = [(spec.name, spec.problem, frozenset(spec.labels)) for spec in tasks.NAMED.values()]
+    assert len(set(told)) == len(told)
 
 
 @pytest.mark.parametrize("name", sorted(tasks.NAMED))

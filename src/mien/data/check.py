@@ -140,13 +140,14 @@ def _features(
         shapes.setdefault(name, {}).setdefault(shape, []).append(row.id)
     if not row.features and not row.text:
         named = row.video or row.audio
+        root = f" --root {manifest.root}" if manifest.root is not None else ""
         report.warn(
             "no inputs",
             "a row has media that is not prepared yet"
             if named
             else "a row holds nothing to learn from",
             row.id,
-            fix=f"mien data prepare {manifest.path}" if named else None,
+            fix=f"mien data prepare {manifest.path}{root}" if named else None,
         )
 
 

@@ -72,6 +72,8 @@ class Track:
     fps: float | None = None
 
     def __post_init__(self) -> None:
+        # As a file gives it back: 25 and 25.0 are one number, but not one text.
+        object.__setattr__(self, "fps", None if self.fps is None else float(self.fps))
         if self.fps is not None and not (math.isfinite(self.fps) and self.fps > 0):
             raise DataError(f"a track has more than 0 positions a second, not {self.fps}")
         if self.column is not None and not self.column:
@@ -138,6 +140,11 @@ class Row:
             raise DataError("a row needs an id", fix='give it one, or name a column: "id": "..."')
         for name in TEXTS:
             _set(self, name, getattr(self, name) or None)
+        for name in NUMBERS:
+            value = getattr(self, name)
+            _set(self, name, None if value is None else float(value))
+        if self.box is not None:
+            _set(self, "box", tuple(map(float, self.box)))
         _set(self, "source", self.source or self.video or self.audio)
         _set(self, "labels", _kept(self.labels, "labels", _label))
         _set(self, "groups", _kept(self.groups, "groups", scalar))

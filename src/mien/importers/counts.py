@@ -91,14 +91,14 @@ def _whole(
             "more than expected",
             f"{len(rows):,} clips, where {expected.rows:,} are known ({expected.source})",
         )
-    for part, word in (("classes", "class"), ("folds", "fold")):
+    for part, word in (("classes", ""), ("folds", "fold ")):
         off = [
-            f"{name} {pair['found']:,} of {pair['expected']:,}"
+            f"{word}{name} {pair['found']:,} of {pair['expected']:,}"
             for name, pair in counts[part].items()
             if pair["found"] != pair.get("expected", pair["found"])
         ]
         if off:
-            report.warn("counts", f"another number of clips by {word} than expected", *off)
+            report.warn(part, f"{part} have another number of clips than expected", *off)
 
 
 def _fold_classes(
@@ -116,4 +116,5 @@ def _fold_classes(
         if found[number, name] != wanted
     ]
     if off:
-        report.warn("counts", "another number of clips of a class in a fold than expected", *off)
+        what = "classes of a fold have another number of clips than expected"
+        report.warn("classes of folds", what, *off)

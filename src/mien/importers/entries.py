@@ -12,6 +12,7 @@ from mien.errors import DataError
 from mien.importers.search import Search
 from mien.importers.texts import lines_of
 
+_LONGEST = 10_000  # letters: two paths and a label
 _HEADS = ("label", "labels", "emotion", "class", "target", "annotation")
 
 
@@ -44,6 +45,8 @@ def entries(file: Path, search: Search) -> list[Entry]:
     found: list[Entry] = []
     for number, line in lines:
         where = f"{file}:{number}"
+        if len(line) > _LONGEST:
+            raise DataError("no line of a list is so long", where=where)
         cells = _cells(line, mark, search, where)
         *paths, label = cells
         if not found and number == lines[0][0] and label.lower() in _HEADS:
@@ -75,8 +78,7 @@ def _cells(line: str, mark: str | None, search: Search, where: str) -> list[str]
         raise DataError("this line has no label", where=where, fix="FRAMES SOUND LABEL")
     ways = list(_ways(head))
     if len(ways) > 1:
-        there = [way for way in ways if all(search.there(path) is not None for path in way)]
-        ways = there or [way for way in ways if len(way) == 2] or ways
+        ways = _likely(ways, search)
     if len(ways) != 1:
         raise DataError(
             "blanks within the paths leave several ways to read this line",
@@ -84,6 +86,14 @@ def _cells(line: str, mark: str | None, search: Search, where: str) -> list[str]
             fix="put tabs between the columns",
         )
     return [*ways[0], label]
+
+
+def _likely(ways: list[tuple[str, ...]], search: Search) -> list[tuple[str, ...]]:
+    """Those ways of which all files are there as written; else by their ends; else of two paths."""
+    found = [way for way in ways if all(search.there(path) is not None for path in way)]
+    exact = [way for way in found if all((search.base / path).exists() for path in way)]
+    pairs: list[tuple[str, ...]] = [way for way in found or ways if len(way) == 2]
+    return exact or pairs or found or ways
 
 
 def _ways(head: str) -> Iterator[tuple[str, ...]]:

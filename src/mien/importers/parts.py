@@ -55,7 +55,7 @@ def parts(wish: Wish, known: tuple[str, str] | None = None) -> list[Part]:
     if wish.source.is_file():
         found.insert(0, Part(wish.source, "train" if found else None))
     elif not found and known is not None:
-        found = list(_folds(wish, {"{}": known}))
+        return list(_folds(wish, {"{}": known}))
     sides = [part.split for part in found]
     if len(set(sides)) < len(sides):
         raise ConfigError("two lists are the same part", fix="--split val=FILE --split test=FILE")

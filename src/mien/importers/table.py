@@ -129,7 +129,7 @@ def _filled(text: str, cells: Mapping[str, str]) -> str:
 
 def _row(values: dict[str, Any], part: Part, number: int, search: Search, wish: Wish) -> Row | None:
     """A row; None where none of its files is here, and it has nothing else."""
-    record = {field: value for field, value in values.items() if value not in (None, "")}
+    record = {field: v for field, v in values.items() if v is not None and not _is_empty(v)}
     name = record.pop(guesses.FILE, None)
     if name is not None:
         heard = PurePosixPath(str(name)).suffix.lower() in SOUNDS
@@ -153,6 +153,10 @@ def _row(values: dict[str, Any], part: Part, number: int, search: Search, wish: 
         record.setdefault("fps", wish.options.fps or FPS)
     row = row_of(record, rename=wish.options.rename)
     return None if named and not (files or row.features or row.text) else row
+
+
+def _is_empty(value: Any) -> bool:
+    return isinstance(value, str) and not value
 
 
 def _name(path: Path | None, search: Search, part: Part, number: int, *, shared: bool) -> str:

@@ -127,7 +127,8 @@ def _options(corpus: Corpus, manifest: Path, given: Options) -> tuple[Options, l
     if old is None or old.corpus != corpus.name:
         return given, []
     now = given.model_dump(exclude_defaults=True)
-    before = {name: value for name, value in old.asked().items() if name not in now}
+    # A cut with somebody on both sides is asked for by name each time.
+    before = {k: v for k, v in old.asked().items() if k not in now and k != "keep_leaks"}
     if not before:
         return given, []
     options = Options.model_validate({**before, **now})
@@ -190,14 +191,13 @@ def _lasting(options: Options, source: Path) -> Options:
 
     def lasting(name: str) -> str:
         here = any(Path(name.replace("{}", number)).exists() for number in "01")
-        return Path(os.path.relpath(name, source)).as_posix() if here else name
+        real = Path(name).parent.resolve() / Path(name).name
+        return Path(os.path.relpath(real, source)).as_posix() if here else name
 
     return options.model_copy(
         update={
             "split": {part: lasting(name) for part, name in options.split.items()},
-            "fold": {
-                k: (lasting(train), lasting(test)) for k, (train, test) in options.fold.items()
-            },
+            "fold": {number: tuple(map(lasting, pair)) for number, pair in options.fold.items()},
             "media": options.media and lasting(options.media),
         }
     )

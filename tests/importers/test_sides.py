@@ -1,0 +1,155 @@
+"""No importer cuts people in two unless somebody asks for it by name.
+
+Every importer there is has a case here: a copy with speakers in it, cut in every way in which a
+training would cut it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from copies import brought_in, files, text, warned
+
+from mien import importers
+from mien.data import leaks, split
+from mien.data.findings import Report
+from mien.data.rows import Row
+
+Words = dict[str, Any]
+PEOPLE = ("ann", "bob", "cyd", "dan", "eve", "fay")
+
+
+def ravdess(folder: Path) -> Words:
+    for actor in range(1, 25):
+        names = [
+            f"03-0{channel}-{e:02d}-01-01-01-{actor:02d}.wav" for channel in (1, 2) for e in (1, 3)
+        ]
+        files(folder, *names)
+    return {}
+
+
+def crema_d(folder: Path) -> Words:
+    files(folder, *(f"{a}_IEO_{e}_HI.wav" for a in range(1001, 1092, 3) for e in ("ANG", "SAD")))
+    return {}
+
+
+def emodb(folder: Path) -> Words:
+    people = ("03", "08", "09", "10", "11", "12", "13", "14", "15", "16")
+    files(folder, *(f"{who}a01{letter}a.wav" for who in people for letter in "WFN"))
+    return {}
+
+
+def listed(folder: Path) -> Words:
+    """Folds, and a part, that have everybody on both sides."""
+    names = [f"{who}/{number}.wav" for who in PEOPLE for number in range(4)]
+    files(folder, *names)
+    tested = [names[fold::2] for fold in range(2)]
+    for fold, held in enumerate(tested, 1):
+        others = [name for name in names if name not in held]
+        text(folder / f"train{fold}.txt", *(f"{name} {int(name[-5]) % 2}" for name in others))
+        text(folder / f"test{fold}.txt", *(f"{name} {int(name[-5]) % 2}" for name in held))
+    return {"fold": {"{}": "train{}.txt,test{}.txt"}, "speaker": "^(.+)/", "first_label": 0}
+
+
+def in_folders(folder: Path) -> Words:
+    parts = ("train", "test")
+    files(folder, *(f"{p}/{c}/{who}_{p}.wav" for p in parts for c in "xy" for who in PEOPLE))
+    return {"speaker": r"/(\w+)_"}
+
+
+def in_a_table(folder: Path) -> Words:
+    lines = [
+        f"{who}{part},{who},{part},{len(part) % 2}" for who in PEOPLE for part in ("train", "test")
+    ]
+    text(folder, "id,speaker,split,label", *lines)
+    return {"labels": "x,y"}
+
+
+CASES: dict[str, Callable[[Path], Words]] = {
+    "ravdess": ravdess,
+    "ravdess-song": ravdess,
+    "crema-d": crema_d,
+    "emodb": emodb,
+    "dfew": listed,
+    "mafw": listed,
+    "mafw-43": listed,
+    "mer2023": listed,
+    "folders": in_folders,
+    "table": in_a_table,
+    "lists": listed,
+}
+OWN_CUTS = ("ravdess", "ravdess-song", "crema-d", "emodb")
+leaky = pytest.mark.parametrize("name", [name for name in CASES if name not in OWN_CUTS])
+
+
+def copy(name: str, folder: Path) -> tuple[Path, Words]:
+    """A copy of a corpus, or of one's own clips, and the words of its import."""
+    source = folder / "clips.csv" if name == "table" else folder
+    words = CASES[name](source)
+    for file in folder.rglob("*.wav"):  # the same content would make all of them one group
+        file.write_text(f"{file.parent.name}/{file.name}")
+    return source, words
+
+
+def people_cut_in_two(rows: Sequence[Row]) -> list[str]:
+    """Who is on both sides of any cut that a training would make."""
+    found = Report()
+    leaks.look(rows, [None] * len(rows), found)
+    cut = [leak.what for leak in found.errors]
+    folds = sorted({row.fold for row in rows if row.fold is not None})
+    ways = [split.partition(rows, held_out=0.2, seed=1)]
+    ways += [split.partition(rows, fold=fold, held_out=0.2) for fold in folds]
+    ways += [split.partition(rows, fold=fold, folds=3) for fold in range(0 if folds else 3)]
+    for parts in ways:
+        sides = [
+            {row.speaker for row in side} for side in (parts.train, parts.held_out, parts.test)
+        ]
+        for one, two in ((0, 1), (0, 2), (1, 2)):
+            cut += [f"{who} in parts {one} and {two}" for who in sides[one] & sides[two]]
+    return cut
+
+
+def test_every_importer_has_a_case() -> None:
+    assert tuple(CASES) == importers.NAMES
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_nobody_is_on_both_sides_by_default(name: str, tmp_path: Path) -> None:
+    source, words = copy(name, tmp_path)
+    _, found = brought_in(name, source, **words)
+    rows = list(found.values())
+    assert all(row.speaker for row in rows)
+    assert not people_cut_in_two(rows)
+    marked = any(row.split is not None or row.fold is not None for row in rows)
+    assert marked is (name in OWN_CUTS)
+
+
+@leaky
+def test_what_is_left_out_is_said_and_may_be_kept_by_name(name: str, tmp_path: Path) -> None:
+    source, words = copy(name, tmp_path)
+    report, _ = brought_in(name, source, **words)
+    assert "--keep-leaks" in report.text
+    assert len(warned(report)["speaker leak"]) == len(PEOPLE)
+    report, found = brought_in(name, source, keep_leaks=True, **words)
+    assert people_cut_in_two(list(found.values()))
+    assert "kept, as asked for: scores speak of what training knew" in report.text
+    report, found = brought_in(name, source, **words)  # asked for each time anew
+    assert not people_cut_in_two(list(found.values()))
+
+
+def test_a_cut_between_whole_people_is_taken(tmp_path: Path) -> None:
+    text(tmp_path / "clips.csv", "id,speaker,split,label", "a,ann,train,x", "b,bob,test,x")
+    report, rows = brought_in("table", tmp_path / "clips.csv")
+    assert [row.split for row in rows.values()] == ["train", "test"]
+    assert not report.warnings
+
+
+def test_a_recording_cut_in_two_is_no_better(tmp_path: Path) -> None:
+    lines = ("a,film1,train,x", "b,film1,test,x")
+    text(tmp_path / "clips.csv", "id,movie,split,label", *lines)
+    report, rows = brought_in("table", tmp_path / "clips.csv", column={"source": "movie"})
+    assert {row.split for row in rows.values()} == {None}
+    assert warned(report)["source leak"] == ["film1"]
