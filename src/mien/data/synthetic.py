@@ -193,8 +193,11 @@ def begin(out: str | Path, recipe: Recipe) -> list[Take]:
         DataError: the folder holds films that were made in another way.
     """
     place = Path(out)
-    for name in ("clips", "tracks"):
-        (place / name).mkdir(parents=True, exist_ok=True)
+    try:
+        for name in ("clips", "tracks"):
+            (place / name).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"it cannot be written: {error}", where=str(place)) from error
     # More people or more films may follow: those that are there stay what they are.
     made: dict[str, Any] = {"version": VERSION, "kind": recipe.kind, "seed": recipe.seed}
     if recipe.kind != "dialogues":

@@ -211,7 +211,8 @@ def syllables(words: Sequence[str]) -> list[Syllable]:
     """Words to syllables, roughly, by their letters; a phrase ends at a mark or with the words."""
     found: list[Syllable] = []
     for number, word in enumerate(words):
-        letters = re.sub("[^a-z]", "", word.lower()).replace("y", "i")
+        letters = re.sub("[^a-z]", "", word.lower())
+        letters = re.sub("y(?=[aeiou])", "", letters).replace("y", "i")
         letters = re.sub("e$", "", letters) if len(re.findall("[aeiou]+", letters)) > 1 else letters
         pieces = re.findall("([^aeiou]*)([aeiou]+)", letters) or [(letters, "e")]
         ends = number == len(words) - 1 or word[-1:] in ".,?!;:"
