@@ -71,8 +71,7 @@ def demo(
         ).manifest
     with steps.next("finding their faces, decoding once"):
         recipe = Recipe(crop=CropRecipe(size=_SIDE))
-        prepare(films, recipe=recipe, quiet=quiet)
-        corpus = films.with_name("corpus.prepared.jsonl")
+        corpus = _seen_and_heard(prepare(films, recipe=recipe, quiet=quiet).manifest)
     found: dict[str, dict[str, Any]] = {}
     for name, modalities in _PARTS.items():
         with steps.next(f"training CLAIP-Emo, small, on {name}"):
@@ -116,6 +115,15 @@ class _Steps:
 
 def _run(place: Path, name: str) -> Path:
     return place / f"run-{name.split()[0]}"
+
+
+def _seen_and_heard(prepared: Path) -> Path:
+    """The clips in which a face was found and a voice is: all three trainings read the same."""
+    manifest = Manifest.read(prepared)
+    whole = [row for row in manifest.rows if {"audio", "video"} <= row.features.keys()]
+    path = prepared.with_name("corpus.whole.jsonl")
+    manifest.only(whole).write(path)
+    return path
 
 
 def _unmet(place: Path, size: Size, seed: int, *, quiet: bool) -> Path:
