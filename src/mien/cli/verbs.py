@@ -257,7 +257,8 @@ def report(
 def predict(
     paths: Watched,
     run: Annotated[
-        Path | None, typer.Option("--run", help="A finished run (default: mien-pocket's).")
+        Path | None,
+        typer.Option("--run", help="A finished run (default: mien-pocket's, if it is installed)."),
     ] = None,
     out: Looked = None,
     faces: WhoseFaces = Faces.all,
@@ -276,7 +277,7 @@ def predict(
 ) -> None:
     """Say what a run sees and hears: of each person, window by window, and how sure it is.
 
-    Without --run it is mien-pocket that answers, a small model for seven expressions.
+    Without --run it is mien-pocket that answers, where it is installed.
 
     With --out each file gets a page to look at and timelines as JSON, CSV and Parquet; the same
     command again goes on where it was stopped. A voice is a person's only where one face is

@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from mien.errors import MissingExtra, TowerError
+from mien.errors import TowerError
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 _SAFE = (WEIGHTS, "model-[0-9]*-of-[0-9]*.safetensors")
@@ -69,11 +69,14 @@ def pocket() -> Path:
     """The run of the distribution mien-pocket.
 
     Raises:
-        MissingExtra: it is not installed.
+        TowerError: it is not installed.
     """
     found = util.find_spec("mien_pocket")
     if found is None or found.origin is None:
-        raise MissingExtra("mien-pocket", "pocket")
+        raise TowerError(
+            "mien-pocket is not installed",
+            fix="recipes/pocket/README.md in mien's repository says how it is made",
+        )
     return Path(found.origin).parent / "run"
 
 

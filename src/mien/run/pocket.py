@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from mien.errors import MissingExtra, RunError
+from mien.errors import RunError, TowerError
 from mien.parts import hub
 from mien.run import folder as runs
 
@@ -22,10 +22,10 @@ def folder(*, quiet: bool = False) -> Path:
     """
     try:
         found = hub.pocket()
-    except MissingExtra as error:
+    except TowerError as error:
         raise RunError(
             "no run was named, and mien-pocket, which answers without one, is not installed",
-            fix=f"{error.fix}, or mien predict ... --run RUN",
+            fix="mien predict ... --run RUN; mien train makes one, and so does mien demo",
         ) from error
     licence = runs.read_card(found).get("licence", "")
     Console(stderr=True, quiet=quiet, highlight=False).print(

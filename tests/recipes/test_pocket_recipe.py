@@ -1,0 +1,131 @@
+"""The recipe of mien-pocket, step by step on made-up data, to a run that answers."""
+
+from __future__ import annotations
+
+import json
+import runpy
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+import mien
+
+RECIPES = Path(__file__).parents[2] / "recipes" / "pocket"
+
+
+def _step(name: str) -> dict[str, Any]:
+    return runpy.run_path(str(RECIPES / f"{name}.py"))
+
+
+def _table(path: Path, pictures: list[tuple[str, str, np.ndarray]]) -> Path:
+    packed = [cv2.imencode(".png", picture)[1].tobytes() for _, _, picture in pictures]
+    names, labels = [name for name, _, _ in pictures], [label for _, label, _ in pictures]
+    pq.write_table(pa.table({"id": names, "label": labels, "jpg": packed}), path)
+    return path
+
+
+def _faces(folder: Path) -> Path:
+    """24 pictures to train on, of which one is tested as well and one stands twice."""
+    random = np.random.default_rng(0)
+    labels = _step("faces")["LABELS"]
+    train = [
+        (f"t{i % 20}", labels[i % 7], random.integers(0, 255, (48, 48)).astype(np.uint8))
+        for i in range(24)
+    ]
+    train.append(("again", "sad", train[3][2]))
+    tested = [
+        (f"v{i}", labels[i], random.integers(0, 255, (48, 48)).astype(np.uint8)) for i in range(7)
+    ]
+    tested[2] = ("seen", "fear", train[5][2])
+    tables = (_table(folder / "t.parquet", train), _table(folder / "v.parquet", tested))
+    manifest: Path = _step("faces")["write"](*tables, folder / "faces")
+    return manifest
+
+
+def _voices(folder: Path) -> Path:
+    """A prepared manifest of twelve noises that stand for actors, and the recipe's own sounds."""
+    random = np.random.default_rng(1)
+    labels = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
+    lines = []
+    for i in range(24):
+        np.save(folder / f"{i}.npy", random.normal(size=16000).astype(np.float32))
+        row = {
+            "id": f"a{i}",
+            "speaker": f"actor{i // 4}",
+            "fold": i // 4,
+            "features": {"audio": f"{i}.npy"},
+            "labels": {"emotion": labels[i % 8]},
+        }
+        lines.append(json.dumps(row))
+    prepared = folder / "ravdess.prepared.jsonl"
+    prepared.write_text("\n".join(lines) + "\n")
+    manifest: Path = _step("voices")["write"](prepared, clips=12)
+    return manifest
+
+
+def test_pictures_that_leak_or_stand_twice_are_left_out(tmp_path: Path) -> None:
+    rows = mien.Manifest.read(_faces(tmp_path)).rows
+    parts = {part: [row for row in rows if row.split == part] for part in ("train", "test")}
+    assert (len(parts["train"]), len(parts["test"])) == (23, 7)
+    assert [row.groups["seen"] for row in parts["test"]].count("true") == 1
+
+
+def test_made_up_sounds_are_of_every_kind_and_repeat(tmp_path: Path) -> None:
+    step = _step("voices")
+    one, two = step["made_up"](10, 3), step["made_up"](10, 3)
+    assert all(torch.equal(wave, two[name]) for name, wave in one.items())
+    assert {name.split("-")[0] for name in one} == set(step["KINDS"])
+    assert all(wave.abs().max() <= 1 and torch.isfinite(wave).all() for wave in one.values())
+    rows = mien.Manifest.read(_voices(tmp_path)).rows
+    nobody = [row for row in rows if row.labels["emotion"] == "nobody"]
+    assert {row.fold for row in nobody} == set(range(6))
+
+
+def test_temperatures_are_those_of_the_best_likelihood() -> None:
+    torch.manual_seed(0)
+    targets = torch.randint(5, (4000,))
+    logits = torch.randn(4000, 5)
+    logits[torch.arange(4000), targets] += 1.5
+    targets = torch.distributions.Categorical(logits=logits).sample()  # calibrated as they are
+    fit = _step("assemble")["fit_temperature"]
+    assert fit(logits.softmax(1), targets) == pytest.approx(1, abs=0.05)
+    assert fit((3 * logits).softmax(1), targets) == pytest.approx(3, abs=0.15)
+
+
+def test_the_whole_recipe_ends_with_a_run_that_answers(tmp_path: Path) -> None:
+    torch.set_num_threads(1)
+    faces, voices = _faces(tmp_path), _voices(tmp_path)
+    small = ["epochs=1", "batch_size=8", "precision=fp32"]
+    for name, data, words, folds in (
+        ("face", faces, ["model.vision.widths=[4, 8]", "model.vision.depths=[1, 1]"], False),
+        ("voice", voices, ["select=last"], False),
+        ("voice", voices, ["data.held_out=0.3"], True),
+    ):
+        if name == "voice":
+            words = [*words, "model.audio.widths=[4, 8]", "model.audio.depths=[1, 1]"]
+        mien.train(
+            "claip-emo",
+            config=RECIPES / f"{name}.yaml",
+            data=data,
+            out=tmp_path / (f"{name}-folds" if folds else name),
+            folds=folds,
+            overrides=[*small, *words],
+            quiet=True,
+        )
+    out = tmp_path / "run"
+    temperatures = _step("assemble")["assemble"](
+        tmp_path / "face", faces, tmp_path / "voice", tmp_path / "voice-folds", out
+    )
+    assert set(temperatures) == {"audio", "video"}
+    run = mien.load(out)
+    assert run.card["licence"] == "CC-BY-NC-SA-4.0"
+    clip = {"video": np.zeros((4, 96, 96, 3), np.uint8), "audio": np.zeros(32000, np.float32)}
+    (timeline,) = run.predict([clip])
+    scores = timeline.tracks[0].windows[0].scores["emotion"]
+    assert list(scores) == list(_step("assemble")["LABELS"])
