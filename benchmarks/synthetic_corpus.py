@@ -169,7 +169,7 @@ def _means(path: Path) -> tuple[Values, Values, NDArray[np.int64], NDArray[np.in
 
 def _small(picture: NDArray[np.float32]) -> NDArray[np.float32]:
     """A picture (H, W, 3) in 16 x 16 pixels, as a vector."""
-    return np.asarray(cv2.resize(picture, (16, 16), interpolation=cv2.INTER_AREA)).ravel()
+    return cv2.resize(picture, (16, 16), interpolation=cv2.INTER_AREA).astype(np.float32).ravel()
 
 
 def _spectrum(samples: Values) -> Values:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -193,10 +195,16 @@ def test_all_words_are_said_and_nothing_in_silence() -> None:
 
 def test_microphones_colour_and_add_noise() -> None:
     voice = spoken.speak(vowel(120.0), np.random.default_rng(0))
-    plain = {"gain": 0.0, "tilt": 0.0, "colour": (0.0, 0.0, 0.0), "echo": 0.1, "wet": 0.0}
+    plain: dict[str, Any] = {
+        "gain": 0.0,
+        "tilt": 0.0,
+        "colour": (0.0, 0.0, 0.0),
+        "echo": 0.1,
+        "wet": 0.0,
+    }
 
-    def heard(**given: object) -> Sound:
-        where = spoken.Microphone(**(plain | {"noise": -80.0} | given))  # type: ignore[arg-type]
+    def heard(**given: Any) -> Sound:
+        where = spoken.Microphone(**(plain | {"noise": -80.0} | given))
         return spoken.record(voice, where, np.random.default_rng(0))
 
     def bright(sound: Sound) -> float:
@@ -210,7 +218,7 @@ def test_microphones_colour_and_add_noise() -> None:
         np.zeros(RATE, np.float32),
         spoken.Microphone(**plain, noise=-20.0),
         np.random.default_rng(0),
-    )  # type: ignore[arg-type]
+    )
     assert np.isfinite(silence).all()
 
 
