@@ -23,6 +23,7 @@ from mien.run.train import train
 
 _PARTS = {"face alone": ["video"], "voice alone": ["audio"], "both": ["audio", "video"]}
 _SIDE = 64  # pixels of a crop: the small tower looks at 48
+_LOOK = watch.Options(window=2.0, hop=1.0)  # as long as the films that were trained on
 _STEPS = 7
 _OTHERS = 1000  # added to a seed, it draws other people
 
@@ -40,7 +41,7 @@ class Size:
 
     speakers: int = 24
     clips: int = 16
-    epochs: int = 24
+    epochs: int = 20
     long: float = 24.0
 
 
@@ -83,6 +84,7 @@ def demo(
                 overrides=[
                     f"model.modalities=[{', '.join(modalities)}]",
                     f"epochs={size.epochs}",
+                    "batch_size=16",  # of so few films more steps are worth more than large ones
                     f"seed={seed}",
                 ],
                 quiet=quiet,
@@ -91,7 +93,9 @@ def demo(
         page = report([_run(place, name) for name in _PARTS], place / "report.html")
     with steps.next("drawing and watching a longer film of somebody it never met"):
         film = _unmet(place / "long", size, seed, quiet=quiet)
-        seen = watch.predict([film], _run(place, "both"), out=place / "looked", quiet=quiet)
+        seen = watch.predict(
+            [film], _run(place, "both"), out=place / "looked", options=_LOOK, quiet=quiet
+        )
     looked = place / "looked" / f"{film.stem}.html"
     return found, _story(place, films, found, page.summary, seen.text, looked)
 
