@@ -54,6 +54,11 @@ class MissingExtra(MienError):
         super().__init__(f"{module!r} is not installed", fix=f'pip install "mien[{extra}]"')
 
 
+def printable(text: str) -> str:
+    """A text in which nothing moves the cursor or ends the line, whoever named the file."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A hint for a misspelt word: the closest known ones, else all of them."""
     names = sorted(known)

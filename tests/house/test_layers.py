@@ -30,7 +30,7 @@ LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 HEAVY = ("torch", "transformers", "peft", "accelerate")
 LIGHT = (
     *(f"{room}.py" for room in (*BASE, "__init__")),
-    *(f"cli/{name}.py" for name in ("__init__", "__main__", "data", "options", "verbs")),
+    *(f"cli/{name}.py" for name in ("__init__", "__main__", "data", "imports", "options", "verbs")),
 )
 
 

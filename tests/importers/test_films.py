@@ -35,7 +35,7 @@ def test_what_is_expected_is_what_the_specification_counts(
 
 
 def test_a_whole_copy_agrees_with_the_tables(tmp_path: Path) -> None:
-    names = folds(tmp_path, DFEW, 1, head="/data1/them/dfew/")
+    names = folds(tmp_path, DFEW, 1, head="/elsewhere/them/dfew/")
     report, rows = brought_in("dfew", tmp_path, fold=LISTS)
     assert len(rows) == len(names) == 11_697
     assert not report.warnings, report.text

@@ -107,15 +107,18 @@ def test_paths_of_another_machine_are_found_by_their_end(tmp_path: Path) -> None
     clips(tmp_path, "a", "b")
     text(
         tmp_path / "all.csv",
-        "/data1/somebody/DFEW/frames/a /data1/somebody/DFEW/wav/a.wav 0",
-        "/data1/somebody/DFEW/frames/b /data1/somebody/DFEW/wav/b.wav 1",
+        "/elsewhere/somebody/DFEW/frames/a /elsewhere/somebody/DFEW/wav/a.wav 0",
+        "/elsewhere/somebody/DFEW/frames/b /elsewhere/somebody/DFEW/wav/b.wav 1",
     )
     report, rows = brought_in("lists", tmp_path / "all.csv", labels="x,y")
     assert [(row.video, row.audio) for row in rows.values()] == [
         ("frames/a", "wav/a.wav"),
         ("frames/b", "wav/b.wav"),
     ]
-    assert "paths that begin with data1/somebody/DFEW are looked for here without it" in report.text
+    assert (
+        "paths that begin with elsewhere/somebody/DFEW are looked for here without it"
+        in report.text
+    )
 
 
 def test_media_may_lie_elsewhere(tmp_path: Path) -> None:

@@ -7,6 +7,25 @@ from typing import Annotated
 
 import typer
 
+from mien.cli.imports import (
+    Columns,
+    Copy,
+    FirstLabel,
+    FoldFiles,
+    KeepLeaks,
+    Labels,
+    Licence,
+    ManifestOut,
+    MediaFolder,
+    Modality,
+    PictureRate,
+    Renames,
+    Replace,
+    SpeakerPattern,
+    SplitFiles,
+    TaskName,
+    WhichCorpus,
+)
 from mien.cli.options import (
     DetectorKind,
     DetectorName,
@@ -14,7 +33,6 @@ from mien.cli.options import (
     FilmKind,
     Jobs,
     Json,
-    Modalities,
     PreparedFaces,
     Quiet,
     Root,
@@ -29,62 +47,23 @@ app = typer.Typer(
 
 @app.command("import")
 def import_(
-    corpus: Annotated[
-        str | None, typer.Argument(help="A corpus, or a shape of your own files; none: list them.")
-    ] = None,
-    source: Annotated[
-        Path | None, typer.Argument(help="Your copy; none: what is known of the corpus.")
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", help="The manifest (default: CORPUS.jsonl within the source)."),
-    ] = None,
-    modality: Annotated[
-        Modalities | None, typer.Option("--modality", help="What to take (default: what is there).")
-    ] = None,
-    speaker: Annotated[
-        str | None,
-        typer.Option("--speaker", help="Pattern of paths whose group is the speaker."),
-    ] = None,
-    column: Annotated[
-        list[str] | None,
-        typer.Option(help="Column of a field, remembered: labels.emotion=label, id='{a}-{b}'."),
-    ] = None,
-    rename: Annotated[
-        list[str] | None, typer.Option("--rename", help="A label by another name: 03=happy.")
-    ] = None,
-    labels: Annotated[
-        str | None, typer.Option("--labels", help="Classes in order: a,b,c, or a file of them.")
-    ] = None,
-    first_label: Annotated[
-        int | None, typer.Option(help="What the first class counts as: 0 or 1.")
-    ] = None,
-    task: Annotated[
-        str | None, typer.Option("--task", help="What labels are called (default: emotion).")
-    ] = None,
-    split: Annotated[
-        list[str] | None, typer.Option("--split", help="A part's own list or table: test=test.txt.")
-    ] = None,
-    fold: Annotated[
-        list[str] | None,
-        typer.Option("--fold", help="A fold's lists: 1=TRAIN,TEST, or '{}=tr{}.csv,te{}.csv'."),
-    ] = None,
-    media: Annotated[
-        str | None, typer.Option("--media", help="Where the paths of lists and tables start.")
-    ] = None,
-    fps: Annotated[
-        float | None, typer.Option("--fps", help="Pictures a second of folders of them.")
-    ] = None,
-    licence: Annotated[
-        str | None, typer.Option("--licence", help="Of your own data, such as CC-BY-4.0.")
-    ] = None,
-    keep_leaks: Annotated[
-        bool,
-        typer.Option("--keep-leaks", help="Take a split that has somebody on both sides; marked."),
-    ] = False,
-    replace: Annotated[
-        bool, typer.Option("--replace", help="Write over a file that no import wrote.")
-    ] = False,
+    corpus: WhichCorpus = None,
+    source: Copy = None,
+    out: ManifestOut = None,
+    modality: Modality = None,
+    speaker: SpeakerPattern = None,
+    column: Columns = None,
+    rename: Renames = None,
+    labels: Labels = None,
+    first_label: FirstLabel = None,
+    task: TaskName = None,
+    split: SplitFiles = None,
+    fold: FoldFiles = None,
+    media: MediaFolder = None,
+    fps: PictureRate = None,
+    licence: Licence = None,
+    keep_leaks: KeepLeaks = False,
+    replace: Replace = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:

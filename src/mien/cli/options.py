@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mien.errors import MienError
+from mien.errors import MienError, printable
 
 
 class Faces(StrEnum):
@@ -36,14 +36,6 @@ class DetectorKind(StrEnum):
     auto = "auto"
     yunet = "yunet"
     haar = "haar"
-
-
-class Modalities(StrEnum):
-    """What is taken of a copy."""
-
-    audio = "audio"
-    video = "video"
-    both = "audio-video"
 
 
 class FilmKind(StrEnum):
@@ -154,5 +146,5 @@ def fail(errors: Sequence[MienError]) -> None:
 
 def complain(error: MienError) -> None:
     """Say what is wrong, on stderr; a name with control characters shall not move the cursor."""
-    text = "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in str(error))
+    text = "\n".join(printable(line) for line in str(error).split("\n"))
     typer.secho(f"error: {text}", err=True, fg="red" if sys.stderr.isatty() else None)

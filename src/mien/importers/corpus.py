@@ -55,7 +55,7 @@ class Options(Settings):
     keep_leaks: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Wish:
     """Which copy to read, and how.
 

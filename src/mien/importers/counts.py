@@ -53,11 +53,12 @@ def compare(
     order = [*(task.labels if task is not None else ()), *sorted(classes)]
     folds = Counter(row.fold for row in rows if row.fold is not None)
     numbers = sorted({*folds, *range(len(expected.folds) if expected else 0)} if folds else ())
-    speakers = {row.speaker for row in rows if row.speaker is not None}
+    speakers = Counter(row.speaker for row in rows if row.speaker is not None)
     known = expected or Expected(rows=len(rows), source="")
     counts: dict[str, Any] = {
         "rows": _pair(len(rows), expected.rows if expected else None),
         "speakers": _pair(len(speakers), known.speakers),
+        "by_speaker": dict(sorted(speakers.items())),
         "classes": {
             name: _pair(classes[name], known.classes.get(name)) for name in dict.fromkeys(order)
         },

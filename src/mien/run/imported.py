@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mien.data.findings import Finding
+from mien.data.rows import Row
+from mien.errors import printable
+from mien.importers.corpus import Corpus
+from mien.run.record import Status
 
 _SHOWN = 5  # names of a finding, people of a fold
+_NAMED = 10  # the same in JSON
 
 
 @dataclass(slots=True, kw_only=True)
@@ -18,82 +24,111 @@ class ImportReport:
     """What was imported.
 
     Attributes:
-        corpus: the importer.
+        corpus: the importer, and what it knows.
         manifest: what was written.
         source: what was read.
         root: what the manifest's paths need to be told, where they lead out of its folder.
         status: written, replaced or unchanged.
         licence: of the data.
-        expected: who says how much a whole copy has.
-        folds: where folds come from.
-        media: whether there are films or sounds to prepare.
+        rows: of the manifest.
         counts: rows by class, fold, split and speaker: found, and expected where that is known.
-        people: who is in each fold and part.
         notes: what was decided.
         warnings: what is missing, left out or odd.
-        limit: how many names of a finding JSON holds.
     """
 
-    corpus: str
+    corpus: Corpus
     manifest: Path
     source: Path
     root: Path | None
-    status: str
+    status: Status
     licence: str | None
-    expected: str | None
-    folds: str
-    media: bool
+    rows: Sequence[Row]
     counts: Mapping[str, Any]
-    people: Mapping[str, Sequence[str]]
-    notes: Sequence[str] = ()
-    warnings: Sequence[Finding] = ()
-    limit: int = 10
-    next: Sequence[str] = field(default_factory=tuple)
+    notes: Sequence[str]
+    warnings: Sequence[Finding]
 
-    def __post_init__(self) -> None:
-        self.next = self.next or tuple(_next(self))
+    @property
+    def people(self) -> dict[str, list[str]]:
+        """Who is in each fold and each part."""
+        found: dict[str, set[str]] = {}
+        for row in self.rows:
+            for part in (row.split, None if row.fold is None else f"fold {row.fold}"):
+                if part is not None and row.speaker is not None:
+                    found.setdefault(part, set()).add(row.speaker)
+        return {part: sorted(names) for part, names in sorted(found.items())}
+
+    @property
+    def next(self) -> list[str]:
+        """What to type next, with the root where one is needed."""
+        root = [] if self.root is None else ["--root", str(self.root)]
+        check = ["mien", "data", "check", str(self.manifest), *root]
+        if not any(row.video or row.audio for row in self.rows):
+            return [shlex.join(check)]
+        prepared = self.manifest.with_name(f"{self.manifest.stem}.prepared.jsonl")
+        train = ["mien", "train", "claip-emo", "--data", str(prepared)]
+        train += ["--out", f"runs/{self.manifest.stem}"]
+        train += ["--folds"] if self.counts["folds"] else []
+        train += [] if self.root is None else [f"data.root={self.root}"]
+        prepare = ["mien", "data", "prepare", str(self.manifest), *root]
+        return [shlex.join(command) for command in (check, prepare, train)]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
+        expected = self.corpus.expected
         return {
-            "corpus": self.corpus,
+            "corpus": self.corpus.name,
             "manifest": str(self.manifest),
             "source": str(self.source),
             "root": None if self.root is None else str(self.root),
             "status": self.status,
             "licence": self.licence,
-            "expected": self.expected,
-            "folds": self.folds,
+            "expected": None if expected is None else expected.source,
+            "folds": self.corpus.folds,
             "counts": self.counts,
             "people": self.people,
             "notes": list(self.notes),
-            "warnings": [finding.to_dict(self.limit) for finding in self.warnings],
-            "next": list(self.next),
+            "warnings": [finding.to_dict(_NAMED) for finding in self.warnings],
+            "next": self.next,
         }
 
     @property
     def text(self) -> str:
-        """The same for a person."""
-        rows, speakers = self.counts["rows"], self.counts["speakers"]
-        who = f", {_count(speakers)} speakers" if speakers["found"] else ", no speakers known"
-        lines = [f"{self.manifest}: {self.status}, {_count(rows)} rows of {self.corpus}{who}"]
-        lines += _table("class", self.counts["classes"], {})
-        folds = {f"fold {number}": pair for number, pair in self.counts["folds"].items()}
-        splits = {name: {"found": count} for name, count in self.counts["splits"].items()}
+        """The same for a person. Names of files may be hostile: they move no cursor."""
+        counts = self.counts
+        lines = [
+            f"{self.manifest}: {self.status}, {_count(counts['rows'])} rows of {self.corpus.name}",
+            f"  speakers: {_speakers(counts)}",
+        ]
+        lines += _table("class", counts["classes"], {})
+        folds = {f"fold {number}": pair for number, pair in counts["folds"].items()}
+        splits = {name: {"found": count} for name, count in counts["splits"].items()}
         lines += _table("part", folds | splits, self.people)
         if folds:
-            lines.append(f"  folds: {self.folds}")
+            lines.append(f"  folds: {self.corpus.folds}")
         if self.licence:
             lines.append(f"  licence: {self.licence}")
-        lines += [f"  {note}" for note in self.notes]
-        lines += [f"warning: {finding.line(_SHOWN)}" for finding in self.warnings]
-        return "\n".join([*lines, "next:", *(f"  {command}" for command in self.next)])
+        lines = [printable(line) for line in (*lines, *(f"  {note}" for note in self.notes))]
+        for finding in self.warnings:
+            names = [printable(name) for name in finding.found]
+            shown = dataclasses.replace(finding, what=printable(finding.what), found=names)
+            lines.append(f"warning: {shown.line(_SHOWN)}")
+        return "\n".join([*lines, "next:", *(f"  {printable(line)}" for line in self.next)])
 
 
 def _count(pair: Mapping[str, int]) -> str:
     expected = pair.get("expected", pair["found"])
     of = "" if expected == pair["found"] else f" of {expected:,}"
     return f"{pair['found']:,}{of}"
+
+
+def _speakers(counts: Mapping[str, Any]) -> str:
+    """How many there are, and how much each says."""
+    each = counts["by_speaker"].values()
+    if not each:
+        return "none known"
+    low, high = min(each), max(each)
+    rows = f"{low:,}" if low == high else f"{low:,} to {high:,}"
+    return f"{_count(counts['speakers'])}, with {rows} rows each"
 
 
 def _table(
@@ -111,17 +146,3 @@ def _table(
         more = f" and {len(who) - _SHOWN} more" if len(who) > _SHOWN else ""
         named = f"  {', '.join(who[:_SHOWN])}{more}" if who else ""
         yield f"  {name:<{width}}  {pair['found']:>7,}{expected}{named}".rstrip()
-
-
-def _next(report: ImportReport) -> Iterator[str]:
-    """What to type next, with the root where one is needed."""
-    manifest = report.manifest
-    prepared = manifest.with_name(f"{manifest.stem}.prepared.jsonl")
-    root = [] if report.root is None else ["--root", str(report.root)]
-    yield shlex.join(["mien", "data", "check", str(manifest), *root])
-    if not report.media:
-        return
-    yield shlex.join(["mien", "data", "prepare", str(manifest), *root])
-    train = ["mien", "train", "claip-emo", "--data", str(prepared), "--out"]
-    train += [f"runs/{manifest.stem}", *(["--folds"] if report.counts["folds"] else [])]
-    yield shlex.join(train + ([] if report.root is None else [f"data.root={report.root}"]))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,44 +55,28 @@ def take_in(
     wanted, remembered = _options(corpus, real, options or Options())
     wanted = _lasting(wanted, within)
     root = _root(real.parent, within, within / (wanted.media or ""))
-    place = Place.of(real, root)
     with Bar("looking", None, unit="files", quiet=quiet) as bar:
-        wish = Wish(
-            source=source,
-            place=place,
-            options=wanted,
-            task=corpus.task,
-            progress=_counted(bar),
-        )
-        found = corpus.read(wish)
-    found.rows = sides.apart(found.rows, found.report, keep=wanted.keep_leaks)
+        place, progress = Place.of(real, root), _counted(bar)
+        found = corpus.read(Wish(source, place, wanted, corpus.task, progress))
+    rows = sides.apart(found.rows, found.report, keep=wanted.keep_leaks)
+    root = root if any(row.paths() for row in rows) else None
     licence = corpus.licence or wanted.licence
-    tasks = infer_tasks(Manifest(found.rows, real, root, found.tasks), NAMED)
-    tasks = {**found.tasks, **tasks}
-    counts = compare(found.rows, next(iter(tasks.values()), None), corpus.expected, found.report)
-    if not any(row.paths() for row in found.rows):
-        root = None
-    manifest = Manifest(found.rows, real, root, tasks, licence)
+    manifest = Manifest(rows, real, root, found.tasks, licence)
+    tasks = dict(found.tasks) | infer_tasks(manifest, NAMED)
+    manifest = dataclasses.replace(manifest, tasks=tasks)
+    counts = compare(rows, next(iter(tasks.values()), None), corpus.expected, found.report)
     made = record.Record.of(corpus.name, within, real, found.options or wanted)
-    status = record.write(manifest, made, replace=replace)
-    notes = [*remembered, *found.notes, *sides.unknown(found.rows)]
-    if root is not None and root == Path(root.anchor):
-        notes.append(f"only {root} holds the copy and the manifest: put --out nearer to the copy")
     return ImportReport(
-        corpus=corpus.name,
+        corpus=corpus,
         manifest=goal,
         source=source,
         root=root,
-        status=status,
+        status=record.write(manifest, made, replace=replace),
         licence=licence,
-        expected=corpus.expected.source if corpus.expected else None,
-        folds=corpus.folds,
-        media=any(row.video or row.audio for row in found.rows),
+        rows=rows,
         counts=counts,
-        people=_people(manifest),
-        notes=notes,
+        notes=[*remembered, *found.notes, *sides.unknown(rows), *_wide(root)],
         warnings=found.report.warnings,
-        limit=found.report.limit,
     )
 
 
@@ -128,7 +113,8 @@ def _options(corpus: Corpus, manifest: Path, given: Options) -> tuple[Options, l
         return given, []
     now = given.model_dump(exclude_defaults=True)
     # A cut with somebody on both sides is asked for by name each time.
-    before = {k: v for k, v in old.asked().items() if k not in now and k != "keep_leaks"}
+    last = old.options.model_dump(exclude_defaults=True)
+    before = {k: v for k, v in last.items() if k not in now and k != "keep_leaks"}
     if not before:
         return given, []
     options = Options.model_validate({**before, **now})
@@ -203,11 +189,7 @@ def _lasting(options: Options, source: Path) -> Options:
     )
 
 
-def _people(manifest: Manifest) -> dict[str, list[str]]:
-    """Who is in each fold and each part."""
-    found: dict[str, set[str]] = {}
-    for row in manifest.rows:
-        for part in (row.split, None if row.fold is None else f"fold {row.fold}"):
-            if part is not None and row.speaker is not None:
-                found.setdefault(part, set()).add(row.speaker)
-    return {part: sorted(names) for part, names in sorted(found.items())}
+def _wide(root: Path | None) -> Iterator[str]:
+    """A word on a root that keeps nothing out."""
+    if root is not None and root == Path(root.anchor):
+        yield f"only {root} holds the copy and the manifest: put --out nearer to the copy"

@@ -6,17 +6,15 @@ was not written by an import, or was edited since, is not written over unless so
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import os
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import yaml
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
-from mien.config import read_yaml
+from mien.config import Settings, read_yaml
 from mien.data import declared
 from mien.data.manifest import Manifest
 from mien.errors import DataError, MienError
@@ -24,9 +22,10 @@ from mien.importers.corpus import Options
 
 Status = Literal["written", "replaced", "unchanged"]
 
+_HEAD = "# Left by mien data import: the same command reads it, and knows what it wrote.\n"
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+
+class Record(Settings):
     """How a manifest came about.
 
     Args:
@@ -38,32 +37,19 @@ class Record:
 
     corpus: str
     source: str
-    options: dict[str, Any] = field(default_factory=dict)
-    wrote: dict[str, str] = field(default_factory=dict)
+    options: Options = Options()
+    wrote: dict[str, str] = Field({})
 
     @classmethod
     def of(cls, corpus: str, source: Path, manifest: Path, options: Options) -> Record:
         """What is known before anything is written."""
-        return cls(
-            corpus=corpus,
-            source=Path(os.path.relpath(source, manifest.parent)).as_posix(),
-            options=options.model_dump(mode="json", exclude_defaults=True),
-        )
+        place = Path(os.path.relpath(source, manifest.parent)).as_posix()
+        return cls(corpus=corpus, source=place, options=options)
 
-    def asked(self) -> dict[str, Any]:
-        """The options, checked.
-
-        Raises:
-            DataError: somebody wrote something else there.
-        """
-        try:
-            return Options.model_validate(self.options).model_dump(exclude_defaults=True)
-        except ValidationError as error:
-            first = error.errors()[0]
-            key = ".".join(map(str, first["loc"]))
-            raise DataError(
-                f"options.{key}: {first['msg']}", where=f"what is remembered of {self.corpus}"
-            ) from error
+    def to_yaml(self) -> str:
+        """What :func:`read` reads."""
+        values = self.model_dump(mode="json", exclude_defaults=True)
+        return _HEAD + str(yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
 
 
 def file(manifest: Path) -> Path:
@@ -72,56 +58,64 @@ def file(manifest: Path) -> Path:
 
 
 def read(manifest: Path) -> Record | None:
-    """What is remembered of a manifest; None: nothing."""
+    """What is remembered of a manifest; None: nothing.
+
+    Raises:
+        MienError: somebody wrote something else there.
+    """
     path = file(manifest)
     if not path.is_file():
         return None
-    values = read_yaml(path)
-    known = {f.name for f in dataclasses.fields(Record)}
     try:
-        if set(values) - known or not isinstance(values.get("options", {}), dict):
-            raise TypeError
-        return Record(**values)
-    except TypeError as error:
+        return Record.model_validate(read_yaml(path))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
         raise DataError(
-            "this is not what an import leaves behind",
+            f"this is not what an import leaves behind: {key}: {first['msg']}",
             where=str(path),
             fix="take it away, and import again with all options",
         ) from error
 
 
-def write(manifest: Manifest, record: Record, *, replace: bool) -> Status:
+def write(manifest: Manifest, made: Record, *, replace: bool) -> Status:
     """Write a manifest, what it declares, and how it came about.
 
     Raises:
         DataError: a file stands in the way that no import wrote, or that was edited since.
     """
-    path = manifest.path
-    if _same(manifest):
-        status: Status = "unchanged"
-    else:
+    path, old = manifest.path, read(manifest.path)
+    before = _there(manifest)
+    same = before is not None and before.fingerprint() == manifest.fingerprint()
+    status: Status = "unchanged"
+    if before is None or not same or not _declares(before, manifest):
         there = _files(path)
+        # An import that was stopped may have left its rows, and nothing else.
+        ours = [path] if same else []
         if not replace:
-            _guard(there, path)
+            _guard([other for other in there if other not in ours], old)
         manifest.write(path)
         status = "replaced" if path in there else "written"
-    wrote = {made.name: _hash(made) for made in _files(path)}
-    record = dataclasses.replace(record, wrote=wrote)
-    text = yaml.safe_dump(dataclasses.asdict(record), sort_keys=False, allow_unicode=True)
-    head = "# Left by mien data import: the same command reads it, and knows what it wrote.\n"
-    if status != "unchanged" or not file(path).is_file():
-        file(path).write_text(head + text, encoding="utf-8")
+    made = made.model_copy(update={"wrote": {name.name: _hash(name) for name in _files(path)}})
+    if made != old:
+        unfinished = path.with_name(f"{path.stem}.import.unfinished")
+        unfinished.write_text(made.to_yaml(), encoding="utf-8")
+        unfinished.replace(file(path))
     return status
 
 
-def _same(manifest: Manifest) -> bool:
-    """Whether what lies there says exactly this."""
+def _there(manifest: Manifest) -> Manifest | None:
+    """What lies in its place."""
     try:
-        old = Manifest.read(manifest.path, root=manifest.root)
+        return Manifest.read(manifest.path, root=manifest.root)
     except MienError:
-        return False
-    said = (old.fingerprint(), dict(old.tasks), old.licence)
-    return said == (manifest.fingerprint(), dict(manifest.tasks), manifest.licence)
+        return None
+
+
+def _declares(before: Manifest, manifest: Manifest) -> bool:
+    """Whether the same is declared beside both."""
+    said = (dict(before.tasks), before.licence)
+    return said == (dict(manifest.tasks), manifest.licence)
 
 
 def _files(path: Path) -> list[Path]:
@@ -129,8 +123,7 @@ def _files(path: Path) -> list[Path]:
     return [file for file in (path, *declared.files(path)) if file.exists()]
 
 
-def _guard(there: list[Path], manifest: Path) -> None:
-    old = read(manifest)
+def _guard(there: list[Path], old: Record | None) -> None:
     known = old.wrote if old is not None else {}
     foreign = [path for path in there if known.get(path.name) != _hash(path)]
     if foreign:
