@@ -64,7 +64,7 @@ def test_a_task_has_its_own_loss(spec: TaskSpec, kind: type) -> None:
 def test_the_loss_of_values_can_be_asked_for() -> None:
     for spec in (AFFECT, RATING):
         kinds = {
-            word: type(tasks.objective({spec.name: spec}, regression=word))  # type: ignore[arg-type]
+            word: type(tasks.objective({spec.name: spec}, regression=word))
             for word in ("mse", "ccc")
         }
         assert kinds == {"mse": MeanSquaredError, "ccc": ConcordanceLoss}

@@ -230,23 +230,24 @@ class AudioVisualAutoencoder(nn.Module):
             video_hidden: (B, N), 1 where a patch is hidden; of every clip equally many.
             audio_hidden: the same for the sound.
             mask: (B, L) for each modality; without it everything is there.
-            present: (B, M), a column for each modality in sorted order.
+            present: (B, M), a column for each given modality in sorted order.
 
         Returns:
             Features ``video_4`` (B, D) and so on, and in ``aux`` the errors ``video_error`` (B).
             Outside training also what was rebuilt, ``video`` and ``audio`` (B, N - K, values of a
             patch), and the similarities ``logits_4`` (B, B) of each video to each sound.
         """
-        if video is None or audio is None or video_hidden is None or audio_hidden is None:
+        given = {n: x for n, x in (("video", video), ("audio", audio)) if x is not None}
+        hidden = {"video": video_hidden, "audio": audio_hidden}
+        places = {n: masking.parted(one) for n, one in hidden.items() if one is not None}
+        if not given or not given.keys() <= places.keys():
             raise ConfigError(
-                "pre-training needs video and audio, and which patches of them are hidden",
-                fix="model(video=..., audio=..., video_hidden=..., audio_hidden=...): the masks "
-                "are 1 where a patch is hidden; front_end.draw makes some",
+                "which patches are hidden?",
+                fix="model(video=..., audio=..., video_hidden=..., audio_hidden=...), 1 where a "
+                "patch is; front_end.draw makes such masks",
             )
-        given = {"video": video, "audio": audio}
         there = {name: clips_with(name, given, mask, present) for name in given}
         given = {name: blank(x, there[name]) for name, x in given.items()}
-        places = {"video": masking.parted(video_hidden), "audio": masking.parted(audio_hidden)}
         levels = {
             name: self.encoders[name](x, places[name][0], self.levels) for name, x in given.items()
         }
@@ -260,6 +261,8 @@ class AudioVisualAutoencoder(nn.Module):
             output.aux[f"{name}_present"] = pretext.flags(there[name], x)
             if not self.training:  # in training everything travels to the other processes
                 output.aux[name] = made
+        for name in self.encoders.keys() - given.keys():  # as if every clip lacked it
+            pretext.add_absent(output, name, self.levels)
         if not self.training:
             output.aux |= pretext.similarities(output, self.levels, self.temperature)
         return output

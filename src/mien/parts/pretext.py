@@ -79,6 +79,16 @@ def level_features(
     return output
 
 
+def add_absent(output: Output, name: str, numbers: Sequence[int]) -> None:
+    """What :func:`level_features` gives, and an error of 0, of a modality that no clip has."""
+    like = next(iter(output.features.values()))  # (B, D)
+    nobody = like.new_zeros(len(like), dtype=torch.bool)
+    for number in numbers:
+        output.features[f"{name}_{number}"] = torch.zeros_like(like)
+        output.aux[f"{name}_{number}_present"] = nobody
+    output.aux |= {f"{name}_error": like.new_zeros(len(like)), f"{name}_present": nobody}
+
+
 def similarities(output: Output, numbers: Sequence[int], temperature: float) -> dict[str, Tensor]:
     """``logits_LEVEL`` (B, B): cosine of each video to every sound, over a temperature."""
     found = {}

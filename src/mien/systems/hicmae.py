@@ -44,7 +44,10 @@ from mien.parts.patches import Patches
 from mien.parts.pretext import Reconstruction, patch_targets
 from mien.parts.views import flattened, mean_answer
 from mien.parts.vision import IMAGENET_MEAN, IMAGENET_STD, VideoFrontEnd
+from mien.systems.hicmae_official import convert
 from mien.types import Objective, Output, Resolution, Specs, Stage, Unit
+
+__all__ = ["STAGES", "Config", "convert"]
 
 Modality = Literal["audio", "video"]
 BOTH = ("video", "audio")  # in the order in which the official head reads them
