@@ -131,6 +131,6 @@ def _decoder_heads(dim: int, heads: int, width: int) -> int:
 
 
 def _levels(depth: int, count: int) -> list[int]:
-    """Evenly from above the first block to the last: 4, 7, 10 of ten."""
-    step = (depth - 1) / count
-    return sorted({round(depth - step * number) for number in range(count)})
+    """Evenly down from the last block, all above the first if there are enough: 4, 7, 10 of ten."""
+    step = max(1, (depth - 1) // count)
+    return [depth - step * number for number in reversed(range(count))]
