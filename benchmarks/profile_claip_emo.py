@@ -86,10 +86,10 @@ def _sync() -> None:
         torch.cuda.synchronize()
 
 
-def matrix_rate() -> float:
-    """Operations a second of a large bf16 matrix product: what this device can do."""
+def matrix_rate(kind: torch.dtype = torch.bfloat16) -> float:
+    """Operations a second of a large matrix product: what this device can do."""
     size = 8192 if DEVICE.type == "cuda" else 2048
-    a, b = (torch.randn(size, size, device=DEVICE, dtype=torch.bfloat16) for _ in range(2))
+    a, b = (torch.randn(size, size, device=DEVICE).to(kind) for _ in range(2))
     return 2 * size**3 / fastest({"mm": lambda: torch.mm(a, b)}, 10)["mm"]
 
 
