@@ -67,17 +67,21 @@ def clips(folder: Path, size: int, rate: int) -> RowDataset:
     return RowDataset(manifest.rows, manifest, same, SPECS, Unit.CLIP)
 
 
-def fastest(pieces: dict[str, Callable[[], Any]], repeats: int) -> dict[str, float]:
+def fastest(
+    pieces: dict[str, Callable[[], Any]],
+    repeats: int,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, float]:
     """Best seconds of each piece of work, taken in turns, after all have run once to warm up."""
     best = dict.fromkeys(pieces, float("inf"))
     for turn in range(repeats + 1):
         for name, work in pieces.items():
             _sync()
-            begin = time.perf_counter()
+            begin = clock()
             work()
             _sync()
             if turn:
-                best[name] = min(best[name], time.perf_counter() - begin)
+                best[name] = min(best[name], clock() - begin)
     return best
 
 
@@ -86,11 +90,13 @@ def _sync() -> None:
         torch.cuda.synchronize()
 
 
-def matrix_rate() -> float:
-    """Operations a second of a large bf16 matrix product: what this device can do."""
+def matrix_rate(
+    kind: torch.dtype = torch.bfloat16, clock: Callable[[], float] = time.perf_counter
+) -> float:
+    """Operations a second of a large matrix product: what this device can do."""
     size = 8192 if DEVICE.type == "cuda" else 2048
-    a, b = (torch.randn(size, size, device=DEVICE, dtype=torch.bfloat16) for _ in range(2))
-    return 2 * size**3 / fastest({"mm": lambda: torch.mm(a, b)}, 10)["mm"]
+    a, b = (torch.randn(size, size, device=DEVICE).to(kind) for _ in range(2))
+    return 2 * size**3 / fastest({"mm": lambda: torch.mm(a, b)}, 10, clock)["mm"]
 
 
 def backward(loss: Tensor) -> None:

@@ -96,6 +96,13 @@ CASES = [
             "model.voice_means={calm: calm, glad: glad, nobody: nobody}",
         ),
     ),
+    Case(
+        "hicmae",
+        "tiny",
+        corpora.prepared,
+        still=("augment=false", "drop_path=0", "accumulate=2", "lr=1e-4"),
+        overrides=("epochs=2", "batch_size=4", "save_seconds=0"),
+    ),
 ]
 
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -142,7 +149,9 @@ def lives(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Case], Life]:
 # -- kill and resume -------------------------------------------------------------------------------
 
 _FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(["mien.run.train", "mien.run.loop", "transformers", "peft"])
+# torch imports its compiler with the first optimizer: seconds, once here and not in each child.
+_PRELOADED = ["mien.run.train", "mien.run.loop", "transformers", "peft", "torch._dynamo"]
+_FORKS.set_forkserver_preload(_PRELOADED)
 
 
 def _die_in_step(number: int) -> None:

@@ -6,7 +6,6 @@ What a run used is written back whole as ``config.yaml``; reading it gives the r
 from __future__ import annotations
 
 import copy
-import types
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
@@ -73,6 +72,9 @@ class TrainConfig(Settings):
     modality_dropout: float = Field(0.0, ge=0, lt=1)
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     class_weights: Literal["none", "balanced"] = "none"
+    regression: Literal["usual", "mse", "ccc"] = Field(
+        "usual", description="loss of values: squared error of a clip's, concordance of frames'"
+    )
     patience: int | None = Field(None, ge=1, description="epochs without a better score")
     select: Literal["held_out", "last", "test"] = Field(
         "held_out", description="which part chooses the epoch; 'test' is said in the card"
@@ -158,11 +160,16 @@ def resolve(
     chosen, base = system.preset(preset or layers.get("preset"))
     base = {key: value for key, value in copy.deepcopy(base).items() if key != "about"}
     tree = merge({"stages": list(module.STAGES)}, base)
+    shape = run_config_class(system)
+    pairs = [_pair(word, shape, module.STAGES) for word in overrides]
+    _yield(
+        tree,
+        [key for key, _ in pairs] + [f"{g}.{key}" for g in _GROUPS for key in layers.get(g) or ()],
+    )
     tree = merge(tree, layers)
     tree = merge(tree, dict(values or {}))
-    shape = run_config_class(system)
-    for word in overrides:
-        _set(tree, word, shape, module)
+    for key, value in pairs:
+        _set(tree, key, value)
     tree |= {"system": system.name, "preset": chosen}
     # A preset may speak of stages that are not run this time; a user who does is mistaken.
     idle = set(base.get("stage", {})) - set(tree["stages"])
@@ -176,6 +183,28 @@ def resolve(
     for stage in config.stages:
         config.for_stage(stage)  # a stage's own values are checked before anything runs
     return config
+
+
+def words(name: str, overrides: Sequence[str]) -> dict[str, Any]:
+    """What ``key=value`` words say of a system, and nothing else."""
+    system = registry.system(name)
+    shape, stages = run_config_class(system), system.load().STAGES
+    tree: dict[str, Any] = {}
+    for word in overrides:
+        _set(tree, *_pair(word, shape, stages))
+    return tree
+
+
+_GROUPS = ("model", "train")  # what a stage may have otherwise
+
+
+def _yield(tree: dict[str, Any], keys: Iterable[str]) -> None:
+    """What a preset says of a stage alone gives way to what a user says of all of them."""
+    for key in keys:
+        group, _, rest = key.partition(".")
+        for special in tree.get("stage", {}).values():
+            if group in _GROUPS and isinstance(special.get(group), dict):
+                special[group].pop(rest.partition(".")[0], None)
 
 
 def load(path: Path) -> RunConfig:
@@ -224,7 +253,7 @@ def _full_key(key: str, shape: type[RunConfig], stages: Mapping[str, Any]) -> st
     """``lr`` becomes ``train.lr``; a key that fits nowhere is an error with a suggestion."""
     known = list(_leaves(shape))
     special = [
-        f"stage.{name}.{k}" for name in stages for k in known if k[:6] in ("model.", "train.")
+        f"stage.{name}.{k}" for name in stages for k in known if k.partition(".")[0] in _GROUPS
     ]
     for candidate in known + special:
         if key == candidate or key.startswith(candidate + "."):  # below it: an entry of a mapping
@@ -238,14 +267,19 @@ def _full_key(key: str, shape: type[RunConfig], stages: Mapping[str, Any]) -> st
     raise ConfigError(f"there is no setting {key!r}: {did_you_mean(key, names)}")
 
 
-def _set(tree: dict[str, Any], word: str, shape: type[RunConfig], module: types.ModuleType) -> None:
+def _pair(word: str, shape: type[RunConfig], stages: Mapping[str, Any]) -> tuple[str, Any]:
+    """The whole key and the value of ``key=value``."""
     key, equals, text = word.partition("=")
     if not equals:
         raise ConfigError(f"{word!r} is not a setting", fix="write it as key=value, as in lr=1e-4")
-    *path, last = _full_key(key.strip(), shape, module.STAGES).split(".")
+    return _full_key(key.strip(), shape, stages), _value(text)
+
+
+def _set(tree: dict[str, Any], key: str, value: Any) -> None:
+    *path, last = key.split(".")
     for name in path:
         tree = tree.setdefault(name, {})
-    tree[last] = _value(text)
+    tree[last] = value
 
 
 def _value(text: str) -> Any:

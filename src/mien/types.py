@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Batch",
+    "Conversion",
     "Objective",
     "Output",
     "Problem",
@@ -162,6 +163,7 @@ class Sample:
     A modality that the sample lacks is left out of ``inputs``: its absence becomes a mask.
     ``mask`` says of single positions (L) whether they are there; without it all of them are.
     Of the modalities in ``chosen`` only what the front end will show the network was read.
+    ``luck`` is the seed of what is random in this reading of it; training gives one.
     ``targets`` of a categorical task hold class indices (-1: not annotated) or, for a soft
     label, one weight a class; those of other tasks one value a label (NaN: not annotated).
     """
@@ -173,6 +175,7 @@ class Sample:
     group: str = ""
     mask: dict[str, Array] = field(default_factory=dict)
     chosen: frozenset[str] = frozenset()
+    luck: int | None = None
 
 
 def _map(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
@@ -217,7 +220,8 @@ class Batch(_Tensors):
         targets[task]: (B), (B, L), (B, C) or (B, L, C); target_mask[task]: (B) or (B, L) bool,
         or with a trailing C where single values can be unannotated
 
-    Of the modalities in ``chosen`` only what the front end named was read.
+    Of the modalities in ``chosen`` only what the front end named was read. ``luck`` has a seed for
+    each clip, or none: what is drawn from it is the same over any number of processes.
     """
 
     inputs: dict[str, Tensor]
@@ -229,6 +233,7 @@ class Batch(_Tensors):
     ids: Sequence[str] = ()
     group: Sequence[str] = ()
     chosen: frozenset[str] = frozenset()
+    luck: Sequence[int] = ()
 
     @property
     def modalities(self) -> list[str]:
@@ -286,6 +291,8 @@ class Stage:
         supervised: whether the stage needs labels.
         sampler: ``shuffled``, or ``balanced`` over the classes of the first task.
         hands_on: prefixes of the network's state that the next stage starts from.
+        takes: ``config -> prefixes`` of what the stage before hands on, where this stage's own
+            settings may want less than all of it; None takes all.
     """
 
     unit: Unit
@@ -295,6 +302,27 @@ class Stage:
     supervised: bool = True
     sampler: str = "shuffled"
     hands_on: tuple[str, ...] = ()
+    takes: Callable[[Any], tuple[str, ...]] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conversion:
+    """What a system says of a published checkpoint, so that a run can be made of it.
+
+    Args:
+        stage: which stage's network its weights are those of.
+        model: the system's settings that follow from their shapes.
+        rules: what segments of a weight's name are called there and in our network; ``{task}``
+            stands for the name of the task.
+        preset: whose other settings fit; None: the default one's.
+        outputs: width of the head; None where the stage learns no task.
+    """
+
+    stage: str
+    model: Mapping[str, Any]
+    rules: Sequence[tuple[str, str]]
+    preset: str | None = None
+    outputs: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

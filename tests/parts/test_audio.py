@@ -84,10 +84,10 @@ def fitted(wave: Tensor, samples: int = SAMPLES) -> Tensor:
     return torch.cat([wave.repeat(times), torch.zeros(samples - times * len(wave))])
 
 
-def kaldi_fbank(wave: Tensor, rate: int = RATE, mels: int = 64) -> Tensor:
+def kaldi_fbank(wave: Tensor, rate: int = RATE, mels: int = 64, window: int = 21) -> Tensor:
     options = kaldi.FbankOptions()
     frame, mel = options.frame_opts, options.mel_opts
-    frame.samp_freq, frame.frame_length_ms, frame.frame_shift_ms = rate, 21, 10
+    frame.samp_freq, frame.frame_length_ms, frame.frame_shift_ms = rate, window, 10
     frame.dither, frame.window_type, frame.preemph_coeff = 0, "hanning", 0.97
     frame.remove_dc_offset = frame.snip_edges = frame.round_to_power_of_two = True
     mel.num_bins, mel.low_freq, mel.high_freq = mels, 20, 0
@@ -481,3 +481,24 @@ def test_a_short_waveform_taken_for_a_vector_is_refused() -> None:
     vector = torch.zeros(1, 1, 6400)  # what a loader makes of a list of 6,400 numbers
     with pytest.raises(DataError, match=r"6400 channels.*\n.*\(S, 1\)"):
         to_mono(vector)
+
+
+@pytest.mark.parametrize("samples", [40960, 41200, 45000, 9000, 400, 399, 0])
+def test_a_clip_that_just_ends_is_kaldis_and_then_padding(samples: int) -> None:
+    """128 bands at 16 kHz, padded before the normalisation: what HiCMAE reads."""
+    mean, deviation = -4.2677393, 2 * 4.5689974
+    front = OfficialFbank(
+        rate=16000, source_rate=16000, mels=128, window=25, seconds=41200 / 16000, frames=256,
+        short="end", gain=False, scale=(mean, deviation),
+    )  # fmt: skip
+    wave = torch.cat([sound(samples / 16000, 16000), torch.full((1, 500), 7.0)], 1)
+    mask = torch.arange(wave.shape[1])[None] < samples
+    expected = torch.zeros(256, 128)
+    rows = max(0, (min(samples, 41200) - 400) // 160 + 1)
+    if rows:
+        expected[:rows] = kaldi_fbank(wave[0, : min(samples, 41200)], 16000, 128, 25)
+    torch.testing.assert_close(
+        front(wave, mask)[0, 0], (expected - mean) / deviation, atol=1e-4, rtol=0
+    )
+    padding = front(wave, mask)[0, 0, rows:]
+    torch.testing.assert_close(padding, torch.full_like(padding, 0.467), atol=1e-3, rtol=0)

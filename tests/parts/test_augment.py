@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from mien.parts.augment import OPERATIONS, Augment, draw_boxes
+from mien.parts.augment import OPERATIONS, Augment, ScaleCrop, draw_boxes
 
 GREY = 128 / 255
 
@@ -229,3 +229,30 @@ def test_every_fourth_clip_is_erased() -> None:
     after = Augment().erase(torch.zeros(800, 1, 1, 4, 4))
     assert float(after.flatten(1).any(1).float().mean()) == pytest.approx(0.25, abs=0.05)
     assert not Augment(erase=0.0).erase(torch.zeros(20, 1, 1, 4, 4)).any()
+
+
+def test_a_crop_of_a_few_scales_lies_at_one_of_thirteen_places() -> None:
+    crop = ScaleCrop()
+    boxes = crop._boxes(4000)
+    sides = [(round(h, 3), round(w, 3)) for _, _, h, w in boxes.tolist()]
+    scales = [1.0, 0.875, 0.75, 0.66]
+    near = {(a, b) for i, a in enumerate(scales) for j, b in enumerate(scales) if abs(i - j) <= 1}
+    assert set(sides) == near
+    room = 1 - boxes[:, 2:]
+    free = (room > 0).all(1)
+    places = {(round(y, 3), round(x, 3)) for y, x in (boxes[:, :2] / room)[free].tolist()}
+    corners, between = (0, 0.5, 1), (0.25, 0.75)
+    assert places == {(a, b) for a in corners for b in corners} | {
+        (a, b) for a in between for b in between
+    }
+    assert (boxes[:, :2] + boxes[:, 2:] <= 1 + 1e-6).all()
+
+
+def test_a_scaled_crop_changes_nothing_else() -> None:
+    video = torch.full((3, 2, 3, 8, 8), 0.25)
+    crop = ScaleCrop().train()
+    torch.testing.assert_close(crop(video), video)
+    assert crop.erase(video) is video
+    noise = torch.rand(3, 2, 3, 8, 8)
+    assert not torch.equal(crop(noise), noise)
+    assert crop.eval()(noise) is noise

@@ -52,3 +52,16 @@ def test_every_name_of_an_adapted_tower_comes_back(name: str) -> None:
     assert [keys.theirs(ours) for ours in translated] == names
     forbidden = ("self_attn", "layrnorm", "audio_encoder", "lora_A", "dense")
     assert not [ours for ours in translated if any(word in ours for word in forbidden)]
+
+
+def test_a_table_of_its_own_goes_both_ways() -> None:
+    rules = [("encoder", "a.video"), ("encoder.blocks", "a.blocks"), ("q", "query"), ("head", "h")]
+    for theirs, ours in (
+        ("encoder.norm.weight", "a.video.norm.weight"),
+        ("encoder.blocks.3.q", "a.blocks.3.query"),
+        ("q_bias.q", "q_bias.query"),
+        ("head.bias", "h.bias"),
+        ("other.thing", "other.thing"),
+    ):
+        assert keys.renamed(theirs, rules) == ours
+        assert keys.renamed(ours, rules, back=True) == theirs

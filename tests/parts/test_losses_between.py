@@ -150,3 +150,14 @@ def test_only_a_single_part_has_a_weight() -> None:
 def test_parts_need_names_of_their_own(names: list[str]) -> None:
     with pytest.raises(ConfigError, match="a name of its own"):
         Combined([(name, 1.0, MeanSquaredError("task")) for name in names])
+
+
+def test_local_negatives_add_up_over_parts_of_a_batch() -> None:
+    left, right = torch.randn(2, 6, 4).unbind(0)
+    local = Contrast("face", "voice", 0.1, local=True)
+    assert local.additive
+    assert not Contrast("face", "voice", 0.1).additive
+    parts = [contrast(left[i : i + 3], right[i : i + 3], 0.1) for i in (0, 3)]
+    assert float(local.weight(batch_of(3))) == 3
+    whole = contrast(left, right, 0.1)
+    assert torch.stack(parts).mean() < whole  # fewer to be mistaken for

@@ -247,3 +247,27 @@ def test_nothing_is_saved_that_the_configuration_says() -> None:
 def test_wrong_tensors_are_refused(video: Tensor, mask: Tensor, message: str) -> None:
     with pytest.raises(DataError, match=message):
         VideoFrontEnd()(video, mask)
+
+
+@pytest.mark.parametrize("count", [1, 5, 61, 63, 64, 65, 200])
+def test_every_fourth_frame_of_a_window_is_pretrainings_way(count: int) -> None:
+    starts = set()
+    for _ in range(40):
+        mask = torch.ones(1, count, dtype=torch.bool)
+        (found,) = choose_frames(mask, FRAMES, STRIDE, training=True, spread=False).tolist()
+        starts.add(found[0])
+        last = found[0] + (count - 1 - found[0]) // STRIDE * STRIDE  # the last that is reached
+        assert found == [min(found[0] + STRIDE * step, last) for step in range(FRAMES)]
+    spare = max(0, count - FRAMES * STRIDE)
+    assert starts <= set(range(spare + 1))
+    assert len(starts) > min(spare, 10)
+
+
+def test_frames_that_were_chosen_elsewhere_are_taken() -> None:
+    video, mask = footage(30, 20)
+    front = VideoFrontEnd(frames=3, stride=2, size=8).train()
+    index = torch.tensor([[4, 9, 29], [0, 1, 19]])
+    pixels, _ = front(video, mask, index=index)
+    for row, places in enumerate(index):
+        alone, _ = front(video[row : row + 1, places], mask[row : row + 1, places], chosen=True)
+        torch.testing.assert_close(pixels[row : row + 1], alone)

@@ -144,3 +144,56 @@ def test_the_record_says_what_the_inputs_were(scene: Scene) -> None:
     assert found["inputs"] == {"audio": "sound", "video": "frames"}
     (recipe,) = found["recipes"]
     assert recipe["detector"] == "yunet-00000000"
+
+
+# -- sound of the same moments ---------------------------------------------------------------------
+
+
+def _hicmae(folder: Path, *words: str) -> tuple[RowDataset, Model, Specs]:
+    manifest = Manifest.read(corpora.prepared(folder))
+    specs = infer_tasks(manifest, {})
+    settings = config.resolve("hicmae", preset="tiny", overrides=words)
+    stage = registry.system("hicmae").load().STAGES["finetune"]
+    torch.manual_seed(0)
+    model = assemble.build(stage, settings, specs).eval()
+    return assemble.dataset(manifest, manifest.rows, settings, stage, specs), model, specs
+
+
+def test_the_sound_of_the_chosen_frames_is_read_with_them(tmp_path: Path) -> None:
+    rows, model, _ = _hicmae(tmp_path)
+    seen = Seen(rows, model.front_end)
+    window = 4 * 2 * 16000 // 25  # four frames, every second one of 25 a second
+    for index in range(len(rows)):
+        whole, evaluated, drawn = rows[index], seen[index], seen[index, 5]
+        assert evaluated.chosen == drawn.chosen == frozenset(whole.inputs)
+        if "audio" not in whole.inputs:
+            continue
+        for sample, views in ((evaluated, 2), (drawn, 1)):
+            there = sample.mask["audio"].reshape(views, -1)
+            assert (there.sum(1) <= window + 2 * 16000 // 25).all()  # two gaps lengthen it
+            for view, heard in enumerate(sample.inputs["audio"].reshape(views, -1)):
+                taken = heard[there[view]]
+                parts = np.lib.stride_tricks.sliding_window_view(whole.inputs["audio"], len(taken))
+                assert (parts == taken).all(1).any()
+
+
+def test_every_reading_has_luck_of_its_own(tmp_path: Path) -> None:
+    rows, model, _ = _hicmae(tmp_path)
+    seen = Seen(rows, model.front_end)
+    assert seen[0].luck == seen[0].luck != seen[1].luck
+    assert seen[0, 5].luck == seen[1, 5].luck != seen[0, 6].luck
+    batch = collate([seen[0, 5], seen[1, 6]], {})
+    assert list(batch.luck) == [seen[0, 5].luck, seen[1, 6].luck]
+    assert list(collate([replace(seen[0, 5], luck=None), seen[1, 6]], {}).luck) == []
+
+
+def test_prepared_clips_and_their_arrays_are_answered_alike(tmp_path: Path) -> None:
+    rows, model, _ = _hicmae(tmp_path, "views=1")
+    index = 2  # seen at its last moment too, so that an array is as long as the recording
+    assert rows[index].mask["video"][-1]
+    with torch.inference_mode():
+        chosen = model(collate([Seen(rows, model.front_end)[index]], {}))
+        arrays = model(collate([rows[index]], {}))
+    torch.testing.assert_close(
+        chosen.logits["emotion"], arrays.logits["emotion"], atol=1e-5, rtol=0
+    )

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 import mien
-from mien import registry
+from mien import config, registry
 from mien.errors import ConfigError, DataError, MienError, RunError
 from mien.run import folder, score
 from mien.run.train import train
@@ -59,7 +59,7 @@ def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("pretrained")
     path = _rewritten(corpora.clips(home), _unlabelled)
     (home / "rows.tasks.json").write_text(json.dumps({"licence": "CC-BY-NC-4.0", "tasks": {}}))
-    _train("toy-pretrain", path, home / "run", stage="contrast")
+    _train("toy-pretrain", path, home / "run", "epochs=3", stage="contrast")
     return home / "run"
 
 
@@ -283,6 +283,15 @@ def test_a_stages_own_settings_hold_for_it_alone(data: Path, tmp_path: Path) -> 
     _train("toy-pretrain", data, tmp_path / "run", *words)
     epochs = [line["stage"] for line in _log(tmp_path / "run") if "loss" in line]
     assert epochs == ["contrast"] * 3 + ["classify"]
+
+
+def test_a_word_for_all_stages_is_stronger_than_a_presets_for_one() -> None:
+    preset = config.resolve("toy-pretrain")
+    assert preset.for_stage("contrast").train.epochs == 3 != preset.train.epochs
+    typed = config.resolve("toy-pretrain", overrides=["epochs=7"])
+    assert [typed.for_stage(name).train.epochs for name in typed.stages] == [7, 7]
+    one = config.resolve("toy-pretrain", overrides=["epochs=7", "stage.contrast.train.epochs=9"])
+    assert [one.for_stage(name).train.epochs for name in one.stages] == [9, 7]
 
 
 def test_claip_emo_goes_on_to_another_corpus_with_new_heads(tmp_path: Path) -> None:

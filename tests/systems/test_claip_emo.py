@@ -16,6 +16,7 @@ from mien.errors import ConfigError
 from mien.parts import adapters, keys, towers
 from mien.parts.audio import ClapNative, OfficialFbank
 from mien.parts.model import Model
+from mien.parts.views import mean_answer
 from mien.parts.vision import CLIP_MEAN, IMAGENET_STD
 from mien.run import optimizer
 from mien.systems import claip_emo
@@ -165,15 +166,13 @@ def test_features_are_named_vectors() -> None:
 def test_scores_of_views_are_averaged() -> None:
     logits = torch.randn(4, 3, 5)
     spec = TaskSpec(name="t", problem=Problem.ONE_OF_N, labels=tuple("abcde"))
-    one = claip_emo.mean_answer(logits, spec).softmax(-1)
+    one = mean_answer(logits, spec).softmax(-1)
     torch.testing.assert_close(one, logits.softmax(-1).mean(1))
     many = TaskSpec(name="t", problem=Problem.MANY_OF_N, labels=tuple("abcde"))
-    torch.testing.assert_close(
-        claip_emo.mean_answer(logits, many).sigmoid(), logits.sigmoid().mean(1)
-    )
+    torch.testing.assert_close(mean_answer(logits, many).sigmoid(), logits.sigmoid().mean(1))
     number = TaskSpec(name="t", problem=Problem.REGRESSION, labels=tuple("abcde"))
-    torch.testing.assert_close(claip_emo.mean_answer(logits, number), logits.mean(1))
-    assert torch.equal(claip_emo.mean_answer(logits[:, :1], spec), logits[:, 0])
+    torch.testing.assert_close(mean_answer(logits, number), logits.mean(1))
+    assert torch.equal(mean_answer(logits[:, :1], spec), logits[:, 0])
 
 
 def test_two_views_of_a_long_clip_are_its_windows_answered_apart() -> None:

@@ -61,6 +61,16 @@ def test_a_task_has_its_own_loss(spec: TaskSpec, kind: type) -> None:
     assert found.task == spec.name  # type: ignore[attr-defined]
 
 
+def test_the_loss_of_values_can_be_asked_for() -> None:
+    for spec in (AFFECT, RATING):
+        kinds = {
+            word: type(tasks.objective({spec.name: spec}, regression=word))
+            for word in ("mse", "ccc")
+        }
+        assert kinds == {"mse": MeanSquaredError, "ccc": ConcordanceLoss}
+    assert type(tasks.objective({"emotion": EMOTION}, regression="ccc")) is CrossEntropy
+
+
 def test_several_tasks_are_summed() -> None:
     found = tasks.objective({"emotion": EMOTION, "units": UNITS})
     assert isinstance(found, Combined)

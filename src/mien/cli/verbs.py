@@ -349,6 +349,37 @@ def pretrain(
 
 
 @app.command()
+def convert(
+    system: SystemName,
+    checkpoint: Annotated[Path, typer.Argument(help="Published weights: .pth or .safetensors.")],
+    out: Annotated[Path, typer.Argument(help="Run folder to make.")],
+    words: Words = None,
+    task: Annotated[
+        str | None, typer.Option("--task", help="What its head answers, such as mafw.")
+    ] = None,
+    labels: Annotated[
+        str | None, typer.Option("--labels", help="Or its classes in order: anger,disgust,...")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Make a run of a system's published weights, checked tensor by tensor. Nothing is unpickled.
+
+    [dim]mien convert hicmae checkpoint.pth runs/official heads=8 --task mafw[/dim]
+    """
+    from mien.run.convert import convert as run
+
+    names = [label.strip() for label in labels.split(",")] if labels else []
+    card = run(system, checkpoint, out, overrides=words or (), task=task, labels=names)
+    use = f"mien predict ... --run {out}"
+    if not card["answers"]:
+        use = (
+            f"mien train {system} --preset {card['preset']} --init {out} --data MANIFEST --out RUN"
+        )
+    count = card["converted_from"]["tensors"]
+    say(card, as_json, f"{out} is ready, {count} tensors, each in its place: {use}")
+
+
+@app.command()
 def doctor(as_json: Json = False) -> None:
     """Say what this machine can do, and what to install for the rest.
 

@@ -24,8 +24,9 @@ from mien.types import Resolution, Sample, Specs, TaskSpec, Unit
 __all__ = ["Bools", "Choose", "Indices", "RowDataset", "collate"]
 
 Array = NDArray[np.generic]
-Choose = Callable[[Mapping[str, Bools]], Mapping[str, Indices]]
-"""Masks (L) of the inputs of a sample to the positions (T) of some of them that will be seen."""
+Choose = Callable[[Mapping[str, Bools], Mapping[str, float]], Mapping[str, Indices]]
+"""Masks (L) of a sample's inputs, and the positions a second of those of which it is known, to the
+positions (T) of some of them that will be seen; -1 is none, a masked one."""
 
 TEXT = "text"
 
@@ -91,15 +92,12 @@ class RowDataset(Dataset[Sample]):
         (row,) = rows
         sources = self._sources(row)
         chosen = self._positions(sources, choose)
-        masks = {name: source.mask for name, source in sources.items() if not source.mask.all()}
+        read = {name: _read(source, chosen.get(name)) for name, source in sources.items()}
         made = self.targets(index)
         return Sample(
             id=row.id,
-            inputs={
-                name: source.read(chosen[name]) if name in chosen else source.whole()
-                for name, source in sources.items()
-            },
-            mask={name: m[chosen[name]] if name in chosen else m for name, m in masks.items()},
+            inputs={name: values for name, (values, _) in read.items()},
+            mask={name: there for name, (_, there) in read.items() if not there.all()},
             targets=made,
             times=self._times(row, sources, made),
             group=row.speaker or row.source or row.dialogue or "",
@@ -178,12 +176,13 @@ class RowDataset(Dataset[Sample]):
     def _positions(
         self, sources: Mapping[str, Source], choose: Choose | None
     ) -> dict[str, Indices]:
-        """What is chosen of prepared files; all of it where every frame has a label."""
+        """What is chosen where anything is prepared; all of it where every frame has a label."""
         by_frame = any(spec.resolution is Resolution.FRAME for spec in self.specs.values())
         if choose is None or by_frame or not any(source.lazy for source in sources.values()):
             return {}
-        chosen = choose({name: source.mask for name, source in sources.items()})
-        return {name: at for name, at in chosen.items() if sources[name].lazy}
+        masks = {name: source.mask for name, source in sources.items()}
+        rates = {name: source.rate for name, source in sources.items() if source.rate is not None}
+        return dict(choose(masks, rates))
 
     def _has(self, row: Row, modality: str) -> bool:
         name = self.modalities[modality]
@@ -300,6 +299,13 @@ class RowDataset(Dataset[Sample]):
         if rate is None or max(lengths, default=0) < 2:
             return None
         return np.arange(max(lengths)) / rate
+
+
+def _read(source: Source, positions: Indices | None) -> tuple[Array, Bools]:
+    """All of an input, or the positions (T) that were chosen, and which of them are there."""
+    if positions is None:
+        return source.whole(), source.mask
+    return source.read(positions), source.mask[positions] & (positions >= 0)
 
 
 @contextmanager

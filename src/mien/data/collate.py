@@ -42,6 +42,7 @@ def collate(samples: Sequence[Sample], specs: Specs) -> Batch:
         ids=[sample.id for sample in samples],
         group=[sample.group for sample in samples],
         chosen=_chosen(samples),
+        luck=_luck(samples),
     )
     if any(sample.targets for sample in samples):
         longest = max((tensor.shape[1] for tensor in inputs.values()), default=1)
@@ -63,6 +64,12 @@ def _chosen(samples: Sequence[Sample]) -> frozenset[str]:
                     fix="mien data prepare every row, or none",
                 )
     return frozenset(named)
+
+
+def _luck(samples: Sequence[Sample]) -> list[int]:
+    """The seeds of the samples, if all have one."""
+    found = [sample.luck for sample in samples if sample.luck is not None]
+    return found if len(found) == len(samples) else []
 
 
 def _padded(samples: Sequence[Sample], name: str) -> tuple[Tensor, Tensor]:

@@ -29,7 +29,8 @@ class Source:
     Args:
         mask: (L) which positions are there.
         read: positions (T) to their values (T, ...).
-        lazy: whether only the positions asked for are read, so that it pays to choose before.
+        lazy: whether positions are chosen before they are read, as of prepared files.
+        rate: positions a second, where that is known.
         steps: whether positions are moments that a label could belong to (samples of a sound and
             bytes of a text are not).
     """
@@ -38,6 +39,7 @@ class Source:
     read: Callable[[Indices], Array]
     lazy: bool = False
     steps: bool = True
+    rate: float | None = None
 
     @property
     def there(self) -> bool:
@@ -64,9 +66,15 @@ def source(row: Row, name: str, place: Place) -> Source:
         shard, track = _opened(ref, place)
         if track == shards.AUDIO:
             samples, there = shard.wave(row.start or 0.0, row.end)
-            return Source(there, lambda positions: _taken(samples, positions), steps=False)
+            return Source(
+                there,
+                lambda positions: _taken(samples, positions),
+                lazy=True,
+                steps=False,
+                rate=shard.rate,
+            )
         clip = shard.clip(track, row.start or 0.0, row.end)
-        return Source(clip.mask, clip.frames, lazy=True)
+        return Source(clip.mask, clip.frames, lazy=True, rate=shard.fps)
 
 
 def length(row: Row, name: str, place: Place) -> int | None:

@@ -67,7 +67,7 @@ def resample(wave: Tensor, mask: Tensor, from_rate: int, to_rate: int) -> tuple[
     for tap, weight in enumerate(kernel):
         weight = weight.repeat(-(-count // new))[:count]
         made.addcmul_(padded[:, tap:].index_select(1, before), weight)
-    there = place < -(-_lengths(mask) * new // old)
+    there = place < -(-lengths(mask) * new // old)
     return made.masked_fill(~there, 0), there
 
 
@@ -89,7 +89,7 @@ def fit_length(wave: Tensor, mask: Tensor, samples: int, *, training: bool) -> T
     A shorter clip is repeated as often as it fits whole, then silent; of a longer one a part is
     taken, its middle or, in training, any. A clip without sound is silent.
     """
-    length = _lengths(mask)  # (B, 1)
+    length = lengths(mask)  # (B, 1)
     spare = (length - samples).clamp(min=0)
     start = spare // 2
     if training:
@@ -103,8 +103,8 @@ def fit_length(wave: Tensor, mask: Tensor, samples: int, *, training: bool) -> T
     return F.pad(wave.masked_fill(~mask, 0), (0, 1)).gather(1, index)
 
 
-def _lengths(mask: Tensor) -> Tensor:
-    """(B, 1): where each clip ends, 0 for one without sound."""
+def lengths(mask: Tensor) -> Tensor:
+    """(B, 1): where each clip ends, 0 for one without anything."""
     place = torch.arange(mask.shape[1] + 1, device=mask.device)
     return (F.pad(mask, (1, 0)) * place).amax(1, keepdim=True)
 
@@ -129,19 +129,24 @@ def _recorded(wave: Tensor, mask: Tensor, from_rate: int, to_rate: int) -> tuple
 
 
 class OfficialFbank(nn.Module):
-    """Kaldi's log filter banks, as CLAIP-Emo's code computes them for CLAP's audio tower.
+    """Kaldi's log filter banks, as published code computes them.
 
-    Frames of 21 ms every 10 ms, all inside the clip; each without its mean, pre-emphasised, under
-    a Hanning window; natural logarithm of the power in mel bands from 20 Hz to half the rate.
+    Frames every 10 ms, all inside the clip; each without its mean, pre-emphasised, under a Hanning
+    window; natural logarithm of the power in mel bands from 20 Hz to half the rate. The defaults
+    are what CLAIP-Emo's code feeds CLAP's audio tower with.
 
     Args:
         rate: samples a second of the analysis.
         source_rate: samples a second of what comes in.
         mels: number F of mel bins.
+        window: milliseconds of a frame.
         seconds: length of the analysed sound.
         frames: rows of the picture; further ones are cut, missing ones are padded.
+        short: a shorter clip is repeated as often as it fits whole, or just ends; of a longer one
+            a part is taken as :func:`fit_length` does, or its beginning.
         pad: what the padded rows hold: ``zero``, or the value that ``silence`` has.
         gain: in training, make each clip louder or softer by Beta(10, 10) + 0.5.
+        scale: mean and deviation that the picture, padding included, is normalised by.
     """
 
     LOW, EMPHASIS = 20.0, 0.97
@@ -153,29 +158,32 @@ class OfficialFbank(nn.Module):
         rate: int = 48000,
         source_rate: int = 48000,
         mels: int = 64,
+        window: int = 21,
         seconds: float = 10.0,
         frames: int = 1024,
+        short: Literal["repeat", "end"] = "repeat",
         # Zero is louder than silence, whose logarithm is -15.9: odd, but it is what the official
         # model learns from, and being the official front end is what this one is for.
         pad: Literal["zero", "silence"] = "zero",
         gain: bool = True,
+        scale: tuple[float, float] = (0.0, 1.0),
     ) -> None:
         super().__init__()
         fills = {"zero": 0.0, "silence": math.log(self.FLOOR)}
         if pad not in fills:
             raise ConfigError(f"no padding is called {pad!r}: {did_you_mean(pad, fills)}")
         self.rate, self.source_rate, self.mels, self.frames = rate, source_rate, mels, frames
-        self.fill, self.gain = fills[pad], gain
+        self.fill, self.gain, self.scale, self.repeats = fills[pad], gain, scale, short == "repeat"
         self.samples = round(rate * seconds)
-        self.window, self.hop = rate * 21 // 1000, rate // 100
+        self.window, self.hop = rate * window // 1000, rate // 100
         self.size = 1 << (self.window - 1).bit_length()  # of the transform
-        _check_bands(self._bank(torch.device("cpu")), self.samples, self.window)
+        # The published 128 bands have one, at the bottom, so narrow that it is always silent.
+        _check_bands(self._bank(torch.device("cpu")), self.samples, self.window, spare=mels // 20)
 
     def forward(self, wave: Tensor, mask: Tensor) -> Tensor:
         """``wave`` (B, L) or (B, L, channels) and ``mask`` (B, L) to (B, 1, T, F)."""
         wave, mask = _recorded(wave, mask, self.source_rate, self.rate)
-        wave = fit_length(wave, mask, self.samples, training=self.training)  # (B, S)
-        wave = wave - wave.mean(1, keepdim=True)
+        wave, length = self._fitted(wave, mask)  # (B, S), (B, 1)
         if self.training and self.gain:
             luck = torch.distributions.Beta(10.0, 10.0).sample(torch.Size([len(wave), 1]))
             wave = wave * (luck + 0.5).to(wave)
@@ -190,7 +198,22 @@ class OfficialFbank(nn.Module):
 
         mel = _in_parts(power, wave.unfold(1, self.window, self.hop))  # (B, T, F)
         mel = mel.clamp(min=self.FLOOR).log().float()
-        return F.pad(mel, (0, 0, 0, self.frames - mel.shape[1]), value=self.fill)[:, None]
+        ends = torch.arange(mel.shape[1], device=mel.device) * self.hop + self.window
+        mel = mel.masked_fill((ends > length)[..., None], self.fill)
+        mel = F.pad(mel, (0, 0, 0, self.frames - mel.shape[1]), value=self.fill)[:, None]
+        mean, deviation = self.scale
+        return (mel - mean) / deviation
+
+    def _fitted(self, wave: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Waveforms (B, S) without their mean, and how much of each is sound (B, 1)."""
+        if self.repeats:
+            wave = fit_length(wave, mask, self.samples, training=self.training)
+            return wave - wave.mean(1, keepdim=True), lengths(mask).fill_(self.samples)
+        length = lengths(mask).clamp(max=self.samples)
+        wave = F.pad(wave.masked_fill(~mask, 0), (0, self.samples - wave.shape[1]))
+        inside = torch.arange(self.samples, device=wave.device) < length
+        mean = wave.sum(1, keepdim=True) / length.clamp(min=1)
+        return (wave - mean).masked_fill(~inside, 0), length
 
     def _bank(self, device: torch.device) -> Tensor:
         """Kaldi's triangles, which are straight on the mel scale: (bins of the transform, F)."""
@@ -253,7 +276,7 @@ class ClapNative(nn.Module):
     def forward(self, wave: Tensor, mask: Tensor) -> Tensor:
         """``wave`` (B, L) or (B, L, channels) and ``mask`` (B, L) to (B, 1 or 4, T, F)."""
         wave, mask = _recorded(wave, mask, self.source_rate, self.rate)
-        length = _lengths(mask)
+        length = lengths(mask)
         fitted = fit_length(wave, mask, self.samples, training=self.training)
         picture = self._log_mel(fitted, torch.full_like(length, self.samples))[:, None]
         if not self.fusion:
@@ -353,13 +376,14 @@ def _triangles(at: Tensor, edges: Tensor) -> Tensor:
     return torch.minimum(rising, falling).clamp(min=0)
 
 
-def _check_bands(bank: Tensor, samples: int, window: int) -> None:
+def _check_bands(bank: Tensor, samples: int, window: int, spare: int = 0) -> None:
+    """Refuse a bank with more than ``spare`` bands that nothing falls into."""
     if samples < window:
         raise ConfigError(
             f"{samples} samples are less than one frame of {window}", fix="more seconds"
         )
     empty = (bank.amax(0) <= 0).nonzero()[:, 0].tolist()
-    if empty:
+    if len(empty) > spare:
         raise ConfigError(
             f"mel bins {empty} lie between or above the frequencies of the spectrum",
             fix="fewer mels, a higher rate, or a band that ends below half the rate",

@@ -10,7 +10,7 @@ Shapes: B clips, T frames; a clip is (T, 3, H, W) with values in 0..1.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -98,9 +98,13 @@ class Augment(nn.Module):
             clips.append(clip)
         return torch.stack(clips)
 
+    def _boxes(self, count: int) -> Tensor:
+        """What crops keep, as shares of a frame: (count, 4) top, left, height, width."""
+        return draw_boxes(count, self.crop_area, self.crop_ratio)
+
     def _crop(self, video: Tensor) -> Tensor:
         """Crop, mirror and resize in one resampling. A crop is never larger, so nothing aliases."""
-        top, left, height, width = draw_boxes(len(video), self.crop_area, self.crop_ratio).T
+        top, left, height, width = self._boxes(len(video)).T
         side = torch.where(torch.rand(len(video)) < self.flip, -1.0, 1.0)
         zero = torch.zeros_like(top)
         # In affine_grid's -1..1: the centre of the box is 2 * (left + width / 2) - 1.
@@ -113,6 +117,35 @@ class Augment(nn.Module):
             planes, grid, mode="bilinear", padding_mode="border", align_corners=False
         )
         return cropped.view_as(video)
+
+
+class ScaleCrop(Augment):
+    """A crop of one of a few sizes at one of 13 places, and nothing else: HiCMAE's pre-training.
+
+    Height and width are drawn from neighbouring scales, so that a crop is nearly square. It lies
+    in the middle, in a corner, at the middle of an edge, or halfway from a corner to the middle.
+
+    Args:
+        scales: shares of a frame's side, falling.
+    """
+
+    def __init__(self, scales: Sequence[float] = (1.0, 0.875, 0.75, 0.66)) -> None:
+        super().__init__(operations=0, flip=0.0, erase=0.0)
+        numbers = range(len(scales))
+        self.pairs = [(scales[i], scales[j]) for i in numbers for j in numbers if abs(i - j) <= 1]
+
+    def forward(self, video: Tensor) -> Tensor:
+        """Crops of (B, T, 3, H, W), resized to what they were cut from."""
+        return self._crop(video) if self.training else video
+
+    def _boxes(self, count: int) -> Tensor:
+        sides = torch.tensor(self.pairs)[torch.randint(len(self.pairs), (count,))]  # (count, 2)
+        place = torch.tensor(_PLACES)[torch.randint(len(_PLACES), (count,))] / 4
+        return torch.cat([place * (1 - sides), sides], 1)
+
+
+# Quarters of the way down and across: corners, edges and the middle, then between.
+_PLACES = [(i, j) for i in (0, 2, 4) for j in (0, 2, 4)] + [(i, j) for i in (1, 3) for j in (1, 3)]
 
 
 def draw_boxes(count: int, area: Range, ratio: Range) -> Tensor:

@@ -7,10 +7,11 @@ or ``clap`` says whose names follow; a name that no rule fits is the same on bot
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 Segments = tuple[str, ...]
-Rule = tuple[str, str]  # (theirs, ours), both dotted
+Rule = tuple[str, str]
+"""What something is called elsewhere and by us, both dotted."""
 
 _LORA: Sequence[Rule] = (
     ("lora_A.default.weight", "lora_a"),
@@ -57,32 +58,44 @@ _TABLES: dict[str, Sequence[Rule]] = {"clip": _CLIP, "clap": _CLAP}
 
 def ours(name: str) -> str:
     """Our name of a weight that the installed libraries call ``name``."""
-    return _translate(name, source=0)
+    return renamed(name, _LORA, _TABLES)
 
 
 def theirs(name: str) -> str:
     """The installed libraries' name of a weight that we call ``name``."""
-    return _translate(name, source=1)
+    return renamed(name, _LORA, _TABLES, back=True)
 
 
-def _translate(name: str, *, source: int) -> str:
-    """Replace segments from left to right, the longest fitting rule first."""
+def renamed(
+    name: str,
+    rules: Sequence[Rule],
+    tables: Mapping[str, Sequence[Rule]] | None = None,
+    *,
+    back: bool = False,
+) -> str:
+    """Replace segments from left to right, the longest fitting rule first.
+
+    Args:
+        name: dotted.
+        rules: pairs of names; what no rule fits is called alike on both sides.
+        tables: further rules that hold behind a segment of this name.
+        back: from the second name of each pair to the first.
+    """
     given, made = tuple(name.split(".")), list[str]()
-    rules = _rules(None, source)
+    pairs = _pairs(rules, back)
     while given:
         old, new = next(
-            ((old, new) for old, new in rules if given[: len(old)] == old),
+            ((old, new) for old, new in pairs if given[: len(old)] == old),
             (given[:1], given[:1]),
         )
-        if given[0] in _TABLES:
-            rules = _rules(given[0], source)
+        if tables and given[0] in tables:
+            pairs = _pairs([*rules, *tables[given[0]]], back)
         made += new
         given = given[len(old) :]
     return ".".join(made)
 
 
-def _rules(table: str | None, source: int) -> list[tuple[Segments, Segments]]:
-    """(from, to) segments of LoRA and of one table, longest first."""
-    rules = [*_LORA, *(_TABLES[table] if table else ())]
-    pairs = [(tuple(r[source].split(".")), tuple(r[1 - source].split("."))) for r in rules]
+def _pairs(rules: Sequence[Rule], back: bool) -> list[tuple[Segments, Segments]]:
+    """(from, to) segments, longest first."""
+    pairs = [(tuple(r[back].split(".")), tuple(r[not back].split("."))) for r in rules]
     return sorted(pairs, key=lambda pair: -len(pair[0]))

@@ -234,16 +234,20 @@ class Contrast:
         right: name of the feature (B, D) on the other side.
         temperature: a fixed divisor of the cosine similarities, or the name of a zero-dimensional
             tensor in ``output.aux``: the logarithm of a learned factor, bounded by 100.
+        local: the negatives are those of a process's own micro-batch only. Then the loss adds up,
+            and depends on how the batch is shared out.
 
     Rows for which ``output.aux["NAME_present"]`` (B) is False on either side are left out.
     """
 
-    def __init__(self, left: str, right: str, temperature: str | float) -> None:
+    def __init__(
+        self, left: str, right: str, temperature: str | float, *, local: bool = False
+    ) -> None:
         if not isinstance(temperature, str) and temperature <= 0:
             raise ConfigError(
                 f"a temperature is above 0, not {temperature}", where=f"{left}, {right}"
             )
-        self.additive = False
+        self.additive = local
         self.left = left
         self.right = right
         self.temperature = temperature

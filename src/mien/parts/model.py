@@ -7,7 +7,7 @@ prepared in another way. Mixing of training pairs happens between the two.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
 import torch
@@ -41,7 +41,13 @@ class FrontEnd(nn.Module):
         del chosen  # nothing is ever chosen by this one
         return dict(inputs), dict(mask)
 
-    def choose(self, mask: Mapping[str, Tensor], *, training: bool) -> Tensors:
+    def choose(
+        self,
+        mask: Mapping[str, Tensor],
+        *,
+        training: bool,
+        rates: Mapping[str, float] | None = None,
+    ) -> Tensors:
         """Which positions of a recording the network will see, before any of them is read.
 
         Decoding is what costs most: of a prepared clip only these positions are decoded.
@@ -49,11 +55,23 @@ class FrontEnd(nn.Module):
         Args:
             mask: (1, L) by modality, True where something was recorded.
             training: whether the choice is random, drawn from torch's generator.
+            rates: positions a second by modality, where they are known.
 
         Returns:
-            Positions (1, T) of those modalities that are chosen from; nothing here.
+            Positions (1, T) of those modalities that are chosen from, -1 for none: it becomes a
+            masked one. Nothing here.
         """
-        del mask, training
+        del mask, training, rates
+        return {}
+
+    def draw(self, inputs: Mapping[str, Tensor], luck: Sequence[int]) -> Tensors:
+        """What is drawn for each clip and handed to the network beside its inputs; nothing here.
+
+        Args:
+            inputs: what this front end made, by modality.
+            luck: a seed for each clip, or none: then it comes from torch's generator.
+        """
+        del inputs, luck
         return {}
 
     def fit(self, batches: Iterable[Batch]) -> None:
@@ -90,10 +108,49 @@ class Model(nn.Module):
             inputs, mask = self.front_end(batch.inputs, batch.mask, **chosen)
             if mixing is not None:
                 inputs, mask = mixing.inputs(inputs, mask)
-        output: Output = self.network(**inputs, mask=mask, present=batch.present)
+            drawn = self.front_end.draw(inputs, batch.luck)
+        output: Output = self.network(**inputs, **drawn, mask=mask, present=batch.present)
         return output
 
 
 def column(present: Tensor | None, modalities: Iterable[str], name: str) -> Tensor | None:
     """The presence (B,) of one modality; columns of ``present`` are in sorted order."""
     return None if present is None else present[:, sorted(modalities).index(name)]
+
+
+def known_positions(
+    name: str,
+    given: Mapping[str, Tensor],
+    mask: Mapping[str, Tensor] | None,
+    present: Tensor | None,
+) -> Tensor | None:
+    """What is there of one modality, (B, L) or (B, 1); None where nobody says.
+
+    Args:
+        name: the modality.
+        given: everything that was given, by modality.
+        mask: (B, L) by modality.
+        present: (B, M), a column for each given modality in sorted order.
+    """
+    positions = None if mask is None else mask.get(name)
+    there = column(present, given, name)
+    if there is None:
+        return positions
+    return there[:, None] if positions is None else positions & there[:, None]
+
+
+def clips_with(
+    name: str,
+    given: Mapping[str, Tensor],
+    mask: Mapping[str, Tensor] | None,
+    present: Tensor | None,
+) -> Tensor | None:
+    """Which clips (B) have a modality, from what :func:`known_positions` takes; None: all."""
+    positions = known_positions(name, given, mask, present)
+    there = None if positions is None else positions.any(1)
+    return None if there is None or bool(there.all()) else there
+
+
+def blank(x: Tensor, there: Tensor | None) -> Tensor:
+    """``x`` (B, ...) with zeros for clips that are not there (B), whatever stood in their place."""
+    return x if there is None else x.masked_fill(~there.view(-1, *[1] * (x.ndim - 1)), 0)

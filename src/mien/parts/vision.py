@@ -26,7 +26,13 @@ _CHUNK_PIXELS = 2**24
 
 
 def choose_frames(
-    mask: Tensor, frames: int, stride: int, *, training: bool, views: int = 1
+    mask: Tensor,
+    frames: int,
+    stride: int,
+    *,
+    training: bool,
+    views: int = 1,
+    spread: bool = True,
 ) -> Tensor:
     """Positions of the frames that a model sees, among each clip's own valid frames.
 
@@ -41,13 +47,15 @@ def choose_frames(
         stride: recorded frames from one chosen frame to the next.
         training: whether the window is random.
         views: windows of an evaluated clip; training has one.
+        spread: whether frames of training lie evenly over the whole window; else they are every
+            ``stride``-th from its first, as in evaluation.
 
     Returns:
         (B, T) in training, else (B, V*T), view after view. 0 for a clip without any valid frame.
     """
     count = mask.sum(1, keepdim=True)  # (B, 1)
     if training:
-        rank = _random_window(count, frames, stride)
+        rank = (_random_window if spread else _random_steps)(count, frames, stride)
     else:
         rank = _even_windows(count, frames, stride, views)
     valid_first = torch.argsort(mask.logical_not().to(torch.uint8), dim=1, stable=True)  # (B, L)
@@ -67,6 +75,16 @@ def _random_window(count: Tensor, frames: int, stride: int) -> Tensor:
     short = step * count // (own - 1).clamp(min=1)
     short = torch.where(step < own, short, count).minimum(count - 1)
     return torch.where(count > window, long, short).clamp(min=0)
+
+
+def _random_steps(count: Tensor, frames: int, stride: int) -> Tensor:
+    """Every ``stride``-th frame of a random window, ranks (B, T) among the valid frames."""
+    spare = (count - frames * stride).clamp(min=0)
+    start = (torch.rand(count.shape).to(count.device) * (spare + 1)).long().minimum(spare)
+    step = torch.arange(frames, device=count.device)
+    # A shorter clip repeats the last frame that a step from its first one reaches.
+    reached = ((count - 1 - start) // stride).clamp(min=0)
+    return start + step.minimum(reached) * stride
 
 
 def _even_windows(count: Tensor, frames: int, stride: int, views: int) -> Tensor:
@@ -95,6 +113,7 @@ class VideoFrontEnd(nn.Module):
             does; ``crop`` takes the largest centred square.
         views: windows of a clip in evaluation; training shows one.
         focus: share of each side that is looked at, around the middle.
+        spread: how frames of training lie in their window (see :func:`choose_frames`).
         augment: random changes of training clips.
     """
 
@@ -112,11 +131,12 @@ class VideoFrontEnd(nn.Module):
         fit: Literal["stretch", "crop"] = "stretch",
         views: int = 1,
         focus: float = 1.0,
+        spread: bool = True,
         augment: Augment | FaceWear | None = None,
     ) -> None:
         super().__init__()
         self.frames, self.stride, self.size, self.views = frames, stride, size, views
-        self.square, self.focus = fit == "crop", focus
+        self.square, self.focus, self.spread = fit == "crop", focus, spread
         self.augment = augment
         # Not saved: the configuration says them.
         self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
@@ -124,10 +144,17 @@ class VideoFrontEnd(nn.Module):
 
     def choose(self, mask: Tensor, *, training: bool) -> Tensor:
         """Positions (B, T) in training, else (B, V*T), of the frames that the tower will see."""
-        return choose_frames(mask, self.frames, self.stride, training=training, views=self.views)
+        return choose_frames(
+            mask,
+            self.frames,
+            self.stride,
+            training=training,
+            views=self.views,
+            spread=self.spread,
+        )
 
     def forward(
-        self, video: Tensor, mask: Tensor, *, chosen: bool = False
+        self, video: Tensor, mask: Tensor, *, chosen: bool = False, index: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """Recorded frames to tower input.
 
@@ -135,6 +162,7 @@ class VideoFrontEnd(nn.Module):
             video: (B, L, H, W, 3), uint8, or floats in 0..1.
             mask: (B, L) bool, True where a frame is there.
             chosen: whether these are the frames that :meth:`choose` named, and no others.
+            index: what :meth:`choose` named, where that is known and all frames are here.
 
         Returns:
             The pixels (B, 3, V*T, S, S), and their mask (B, V*T). The views of a clip follow one
@@ -147,7 +175,7 @@ class VideoFrontEnd(nn.Module):
         if chosen:  # what stands behind them is padding
             count = min(mask.shape[1], self.frames * (1 if self.training else self.views))
             index = torch.arange(count, device=mask.device).expand(len(mask), count)
-        else:
+        elif index is None:
             index = self.choose(mask, training=self.training)
         pixels = self._pixels(video, index)  # (B, V*T, 3, S, S) in 0..1
         if self.augment is not None:

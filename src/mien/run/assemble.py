@@ -120,7 +120,10 @@ def make_objective(stage: Stage, settings: RunConfig, specs: Specs, rows: RowDat
             if spec.categorical
         }
     return tasks.objective(
-        specs, label_smoothing=settings.train.label_smoothing, class_weights=weights
+        specs,
+        label_smoothing=settings.train.label_smoothing,
+        class_weights=weights,
+        regression=settings.train.regression,
     )
 
 

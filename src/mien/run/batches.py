@@ -47,17 +47,33 @@ class Seen(Dataset[Sample]):
     def __getitem__(self, key: int | Draw) -> Sample:
         """A sample as it is evaluated, or as one draw of training sees it."""
         if not isinstance(key, tuple):
-            return self.rows.read(key, partial(choose, self.front_end, training=False))
+            sample = self.rows.read(key, partial(choose, self.front_end, training=False))
+            return replace(sample, luck=seed_for(sample.id))  # the same at every evaluation
         index, seed = key
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return self.rows.read(index, partial(choose, self.front_end, training=True))
+            sample = self.rows.read(index, partial(choose, self.front_end, training=True))
+        # Not the seed itself: what is drawn later shall not repeat what was chosen here.
+        return replace(sample, luck=seed_for(seed, "clip"))
 
 
-def choose(front_end: FrontEnd, mask: Mapping[str, Bools], *, training: bool) -> dict[str, Indices]:
-    """The positions (T) of one sample's inputs, masks (L), that a front end will show."""
+def choose(
+    front_end: FrontEnd,
+    mask: Mapping[str, Bools],
+    rates: Mapping[str, float],
+    *,
+    training: bool,
+) -> dict[str, Indices]:
+    """The positions (T) of one sample's inputs that a front end will show, -1 for none.
+
+    Args:
+        front_end: whose choice counts.
+        mask: (L) of each input.
+        rates: positions a second of each input, where known.
+        training: whether the choice is random.
+    """
     tensors = {name: torch.from_numpy(there)[None] for name, there in mask.items()}
-    found = front_end.choose(tensors, training=training)
+    found = front_end.choose(tensors, training=training, rates=rates)
     return {name: positions[0].numpy() for name, positions in found.items()}
 
 

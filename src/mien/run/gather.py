@@ -68,7 +68,7 @@ def whole(output: Output, batch: Batch, accelerator: Accelerator) -> tuple[Outpu
     """Outputs and targets of all processes in rank order; only the own outputs carry a graph."""
     if accelerator.num_processes == 1:
         return output, batch
-    bare = replace(batch, inputs={}, mask={}, times=None, ids=(), group=())
+    bare = replace(batch, inputs={}, mask={}, times=None, ids=(), group=(), luck=())
     return (
         output.map(lambda tensor: _everyones(tensor, accelerator)),
         bare.map(lambda tensor: _everyones(tensor, accelerator)),

@@ -164,9 +164,11 @@ class Predictor:
                 inputs[name], mask[name] = array, seen
         chosen: dict[str, Indices] = {}
         if not self._by_frame:
-            chosen = choose(self.run.front_end, mask, training=False)
+            rates = {"video": self.view.fps, "audio": float(self.view.rate)}
+            chosen = choose(self.run.front_end, mask, rates, training=False)
         for name, positions in chosen.items():
-            inputs[name], mask[name] = inputs[name][positions], mask[name][positions]
+            inputs[name] = inputs[name][positions]
+            mask[name] = mask[name][positions] & (positions >= 0)
         return Sample(id=piece.track, inputs=inputs, mask=mask, chosen=frozenset(chosen))
 
     def _windows(

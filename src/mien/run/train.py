@@ -255,7 +255,7 @@ class _Training:
         if self.init is None:
             return {}
         first = self.job.settings.stages[0]
-        if not self._prefixes(first):
+        if not self._prefixes(first, self.job.settings.for_stage(first)):
             raise ConfigError(
                 f"stage {first!r} of {self.job.settings.system!r} starts from no other weights",
                 fix="leave out --init",
@@ -269,7 +269,7 @@ class _Training:
         rows = self._dataset(settings, name, self._rows())
         torch.manual_seed(seed_for(settings.seed, name, "build"))
         model = assemble.build(stage, settings, specs)
-        if handed and (prefixes := self._prefixes(name)):
+        if handed and (prefixes := self._prefixes(name, settings)):
             new = assemble.receive(model, handed, prefixes)
             if not checkpoint.has_state(self.out / "state" / name):
                 self.log.rewind(name, -1)  # a kill may have come between this line and a state
@@ -297,8 +297,11 @@ class _Training:
         self.chosen = {"epoch": loop.course.best_epoch, "score": loop.course.best} if held else {}
         return loop.model
 
-    def _prefixes(self, name: str) -> tuple[str, ...]:
-        """What the stage before this one hands on."""
+    def _prefixes(self, name: str, settings: RunConfig) -> tuple[str, ...]:
+        """What the stage before this one hands on, or what this one takes of it."""
+        takes = self.stages[name].takes
+        if takes is not None:
+            return takes(settings.model)
         order = list(self.stages)
         before = order[: order.index(name)]
         return self.stages[before[-1]].hands_on if before else self.stages[name].hands_on

@@ -20,7 +20,6 @@ from functools import partial
 from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -32,11 +31,12 @@ from mien.parts.augment import Augment
 from mien.parts.facewear import FaceWear
 from mien.parts.features import FeatureEncoder, Standardise
 from mien.parts.fusion import ConcatFusion
-from mien.parts.model import FrontEnd, Model, Tensors, column
+from mien.parts.model import FrontEnd, Model, Tensors, known_positions
 from mien.parts.temporal import ClassTokenTransformer, MeanPool
+from mien.parts.views import mean_answer
 from mien.parts.vision import CLIP_MEAN, CLIP_STD, IMAGENET_MEAN, IMAGENET_STD, VideoFrontEnd
 from mien.parts.voicewear import VoiceWear
-from mien.types import Output, Problem, Resolution, Specs, Stage, TaskSpec, Unit
+from mien.types import Output, Resolution, Specs, Stage, Unit
 
 Modality = Literal["audio", "video"]
 Encoder = towers.Tower | FeatureEncoder
@@ -151,8 +151,15 @@ class MediaFrontEnd(FrontEnd):
         worn = config.augment == "wear"
         self.wear = VoiceWear(rate=config.audio_source_rate) if worn else None
 
-    def choose(self, mask: Mapping[str, Tensor], *, training: bool) -> Tensors:
+    def choose(
+        self,
+        mask: Mapping[str, Tensor],
+        *,
+        training: bool,
+        rates: Mapping[str, float] | None = None,
+    ) -> Tensors:
         """The frames of a view or more; of sound everything."""
+        del rates
         return {
             name: self.video.choose(there, training=training)
             for name, there in mask.items()
@@ -239,7 +246,7 @@ class Network(nn.Module):
         given = {n: x for n, x in (("audio", audio), ("video", video)) if x is not None}
         vectors, there = {}, {}
         for name in [name for name in given if name in self.encoders]:
-            seen = _seen(name, given, mask, present)
+            seen = known_positions(name, given, mask, present)
             vectors[name] = self._vectors(name, given[name], seen)  # (B, V or 1, D)
             if seen is not None:
                 there[name] = seen.any(1)
@@ -293,34 +300,6 @@ class Network(nn.Module):
         if not isinstance(encoder, towers.Tower):
             return self.layers
         return self.layers - 1 - encoder.depth + encoder.layer(".".join(rest[1:]))
-
-
-def mean_answer(logits: Tensor, spec: TaskSpec) -> Tensor:
-    """Answers of views (B, V, C) to one (B, C) whose scores are the mean of the views' scores."""
-    views = logits.shape[1]
-    if views == 1:
-        return logits[:, 0]
-    if spec.problem is Problem.ONE_OF_N:
-        # Plus a constant a clip, so that views which agree are answered like one view.
-        scale = logits.logsumexp(-1).mean(1, keepdim=True)
-        return F.log_softmax(logits, -1).logsumexp(1) - math.log(views) + scale
-    if spec.problem is Problem.MANY_OF_N:  # the logit of the mean of sigmoids
-        return F.logsigmoid(logits).logsumexp(1) - F.logsigmoid(-logits).logsumexp(1)
-    return logits.mean(1)
-
-
-def _seen(
-    name: str,
-    given: Mapping[str, Tensor],
-    mask: Mapping[str, Tensor] | None,
-    present: Tensor | None,
-) -> Tensor | None:
-    """What is there of one modality, (B, L) or (B, 1); None where nobody says."""
-    seen = None if mask is None else mask.get(name)
-    there = column(present, given, name)
-    if there is None:
-        return seen
-    return there[:, None] if seen is None else seen & there[:, None]
 
 
 def _depth(encoder: nn.Module) -> int:

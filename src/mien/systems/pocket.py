@@ -29,7 +29,7 @@ from mien.config import Settings
 from mien.errors import ConfigError
 from mien.parts import towers
 from mien.parts.audio import OfficialFbank
-from mien.parts.model import FrontEnd, Model, Tensors, column
+from mien.parts.model import FrontEnd, Model, Tensors, known_positions
 from mien.parts.temporal import MeanPool
 from mien.parts.vision import VideoFrontEnd
 from mien.types import Output, Problem, Resolution, Specs, Stage, TaskSpec, Unit
@@ -79,8 +79,15 @@ class _FrontEnd(FrontEnd):
             rate=rate, source_rate=rate, seconds=seconds, frames=round(100 * seconds), pad="silence"
         )
 
-    def choose(self, mask: Mapping[str, Tensor], *, training: bool) -> Tensors:
+    def choose(
+        self,
+        mask: Mapping[str, Tensor],
+        *,
+        training: bool,
+        rates: Mapping[str, float] | None = None,
+    ) -> Tensors:
         """The frames that are looked at; of sound everything."""
+        del rates
         return {
             name: self.video.choose(there, training=training)
             for name, there in mask.items()
@@ -178,10 +185,7 @@ class Network(nn.Module):
         support = torch.zeros(batch, device=total.device)
         features: dict[str, Tensor] = {}
         for name in known:
-            seen = None if mask is None else mask.get(name)
-            there = column(present, given, name)
-            if there is not None:
-                seen = there[:, None] if seen is None else seen & there[:, None]
+            seen = known_positions(name, given, mask, present)
             said, features[name] = self.opinions[name](given[name], seen)
             heard = 1.0 if seen is None else seen.any(1).float()
             if name == "audio":

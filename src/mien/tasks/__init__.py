@@ -6,7 +6,7 @@ Importing this package imports no torch.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -50,16 +50,18 @@ def objective(
     *,
     label_smoothing: float = 0.0,
     class_weights: Mapping[str, Tensor] | None = None,
+    regression: Literal["usual", "mse", "ccc"] = "usual",
 ) -> Objective:
     """The tasks' own losses, summed where there are several.
 
     One of n and ordinal: cross-entropy. Many of n: binary cross-entropy. Regression: concordance
-    where a clip has many values (frames), squared error where it has one.
+    where a clip has many values (frames), squared error where it has one, or one of them for both.
 
     Args:
         specs: the tasks by name.
         label_smoothing: of the tasks with one answer out of n.
         class_weights: (C) by task: weights of classes, or of the presence of many labels.
+        regression: squared error (``mse``) or concordance (``ccc``), where not the usual one.
     """
     from mien.parts.losses import Combined
 
@@ -70,13 +72,15 @@ def objective(
         if name not in specs:
             raise ConfigError(f"no task for class weights {name!r}: {did_you_mean(name, specs)}")
     parts = [
-        (name, 1.0, _loss(name, spec, label_smoothing, weights.get(name)))
+        (name, 1.0, _loss(name, spec, label_smoothing, weights.get(name), regression))
         for name, spec in specs.items()
     ]
     return parts[0][2] if len(parts) == 1 else Combined(parts)
 
 
-def _loss(name: str, spec: TaskSpec, label_smoothing: float, weights: Tensor | None) -> Objective:
+def _loss(
+    name: str, spec: TaskSpec, label_smoothing: float, weights: Tensor | None, regression: str
+) -> Objective:
     from mien.parts import losses
 
     if weights is not None and tuple(weights.shape) != (spec.width,):
@@ -89,7 +93,8 @@ def _loss(name: str, spec: TaskSpec, label_smoothing: float, weights: Tensor | N
         return losses.BinaryCrossEntropy(name, weights)
     if weights is not None:
         raise ConfigError(f"task {name!r} is a regression: it has no classes to weigh")
-    if spec.resolution is Resolution.FRAME:
+    usual = "ccc" if spec.resolution is Resolution.FRAME else "mse"
+    if (usual if regression == "usual" else regression) == "ccc":
         return losses.ConcordanceLoss(name)
     return losses.MeanSquaredError(name)
 
