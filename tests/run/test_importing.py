@@ -89,6 +89,7 @@ def test_what_was_edited_is_not_written_over(tmp_path: Path) -> None:
         ("corpus: ravdess\nsource: .\nrun: rm\n", "not what an import leaves behind"),
         ("corpus: ravdess\nsource: .\noptions: {modality: smell}\n", "options.modality"),
         ("corpus: ravdess\nsource: .\noptions: {fps: 5}\n", "ravdess takes no --fps"),
+        ("corpus: ravdess\nsource: .\nwrote: [1]\n", "leaves behind: wrote"),
         ("!!python/object/apply:os.system [echo]\n", "cannot read"),
     ],
 )
@@ -97,6 +98,17 @@ def test_a_hostile_memory_is_an_error_of_ours(content: str, words: str, tmp_path
     (tmp_path / "ravdess.import.yaml").write_text(content)
     with pytest.raises(Exception, match=words):
         take_in("ravdess", tmp_path, quiet=True)
+
+
+def test_an_import_that_was_stopped_can_be_given_again(tmp_path: Path) -> None:
+    """The rows are written first: without what stands beside them, they are still ours."""
+    files(tmp_path, TAKE.format(1))
+    take_in("ravdess", tmp_path, quiet=True)
+    for name in ("ravdess.tasks.json", "ravdess.import.yaml"):
+        (tmp_path / name).unlink()
+    assert take_in("ravdess", tmp_path, quiet=True).status == "replaced"
+    assert Manifest.read(tmp_path / "ravdess.jsonl").licence == "CC-BY-NC-SA-4.0"
+    assert take_in("ravdess", tmp_path, quiet=True).status == "unchanged"
 
 
 def test_odd_names_of_manifests_are_kept_apart(tmp_path: Path) -> None:
@@ -218,6 +230,16 @@ def test_a_report_for_people_and_for_machines(typed: Any, tmp_path: Path) -> Non
     assert kinds["unexpected"]["found"] == ["bonus.mp4"]
     assert kinds["partial copy"]["count"] == 1439
     assert said["people"] == {"fold 0": ["01"]}
+
+
+def test_names_of_files_move_no_cursor(typed: Any, tmp_path: Path) -> None:
+    files(tmp_path, "x/\x1b[2Jann.wav", "y/bob.wav", "\x1b]0;title\x07.mp4")
+    code, out, _ = typed("data", "import", "folders", tmp_path, "--speaker", "/(.+)[.]")
+    assert code == 0
+    assert "\\x1b]0;title\\x07.mp4" in out
+    assert "\x1b" not in out
+    said = json.loads(typed("data", "import", "folders", tmp_path, "--json")[1])
+    assert said["counts"]["by_speaker"] == {"\x1b[2Jann": 1, "bob": 1}
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ CORPUS = Corpus(
     ),
     folds="the five of its lists; nobody is named in them, so nobody can tell who is on both sides",
     licence="DFEW agreement: academic research only (as commonly known)",
-    apply="on request: its page, dfew-dataset.github.io, has the agreement to sign",
+    apply="on request, as commonly known: its page, dfew-dataset.github.io, says how",
     cite="Jiang and others, ACM Multimedia 2020, https://doi.org/10.1145/3394171.3413620",
     command="FOLDER --fold '{}=set_{}_train.csv,set_{}_test.csv'",
 )
