@@ -45,7 +45,7 @@ COMPOUND = dataclasses.replace(
     CORPUS,
     name="mafw-43",
     title="Multi-modal Affective database in the Wild: compound emotions",
-    about="the same, 43 single and compound emotions; 8,996 clips",
+    about="clips of films, series and shows, 43 single and compound emotions; 8,996 clips",
     read=Lists(width=43, task="compound").read,
     takes=(*_TAKES, "labels", "task"),
     layout="lists of FRAMES SOUND LABEL, two for each fold, named by --fold. No specification "

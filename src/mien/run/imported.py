@@ -67,7 +67,8 @@ class ImportReport:
         prepared = self.manifest.with_name(f"{self.manifest.stem}.prepared.jsonl")
         train = ["mien", "train", "claip-emo", "--data", str(prepared)]
         train += ["--out", f"runs/{self.manifest.stem}"]
-        train += ["--folds"] if self.counts["folds"] else []
+        filled = [pair for pair in self.counts["folds"].values() if pair["found"]]
+        train += ["--folds"] if len(filled) > 1 else []
         train += [] if self.root is None else [f"data.root={self.root}"]
         prepare = ["mien", "data", "prepare", str(self.manifest), *root]
         return [shlex.join(command) for command in (check, prepare, train)]
