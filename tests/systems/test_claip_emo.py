@@ -297,9 +297,7 @@ def test_layer_decay_grows_towards_the_input_of_both_towers() -> None:
 
 
 def test_the_front_end_takes_the_named_official_ways() -> None:
-    ours, official = (
-        claip_emo.MediaFrontEnd(_settings(name)) for name in ("vit-b16", "official-b16")
-    )
+    ours, official = (claip_emo.front_end(_settings(name)) for name in ("vit-b16", "official-b16"))
     assert type(ours.audio) is ClapNative
     assert type(official.audio) is OfficialFbank
     assert ours.video.mean.flatten().tolist() == pytest.approx(CLIP_MEAN)

@@ -15,7 +15,7 @@ Shapes: B clips, T frames a view, V views of an evaluated clip, D width of a tow
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal
 
@@ -26,12 +26,13 @@ from torch import Tensor, nn
 from mien.config import Settings
 from mien.errors import ConfigError
 from mien.parts import adapters, towers
-from mien.parts.audio import ClapNative, OfficialFbank, spec_augment, to_mono
+from mien.parts.audio import ClapNative, OfficialFbank, spec_augment
 from mien.parts.augment import Augment
 from mien.parts.facewear import FaceWear
 from mien.parts.features import FeatureEncoder, Standardise
 from mien.parts.fusion import ConcatFusion
-from mien.parts.model import FrontEnd, Model, Tensors, known_positions
+from mien.parts.media import MediaFrontEnd
+from mien.parts.model import Model, known_positions
 from mien.parts.temporal import ClassTokenTransformer, MeanPool
 from mien.parts.views import mean_answer
 from mien.parts.vision import CLIP_MEAN, CLIP_STD, IMAGENET_MEAN, IMAGENET_STD, VideoFrontEnd
@@ -130,61 +131,23 @@ _FRAME_CHANGES: Mapping[str, Callable[[], Augment | FaceWear | None]] = {
 }
 
 
-class MediaFrontEnd(FrontEnd):
+def front_end(config: Config) -> MediaFrontEnd:
     """Frames to normalised pixels (B, 3, V*T, S, S), sound to log-mels (B, 1 or 4, time, 64)."""
-
-    def __init__(self, config: Config) -> None:
-        super().__init__()
-        clip = config.normalisation == "clip"
-        self.video = VideoFrontEnd(
-            frames=config.frames,
-            stride=config.stride,
-            size=config.size,
-            views=config.views,
-            fit=config.fit,
-            mean=CLIP_MEAN if clip else IMAGENET_MEAN,
-            std=CLIP_STD if clip else IMAGENET_STD,
-            focus=config.focus,
-            augment=_FRAME_CHANGES[config.augment](),
-        )
-        self.audio = _spectra(config)
-        worn = config.augment == "wear"
-        self.wear = VoiceWear(rate=config.audio_source_rate) if worn else None
-
-    def choose(
-        self,
-        mask: Mapping[str, Tensor],
-        *,
-        training: bool,
-        rates: Mapping[str, float] | None = None,
-    ) -> Tensors:
-        """The frames of a view or more; of sound everything."""
-        del rates
-        return {
-            name: self.video.choose(there, training=training)
-            for name, there in mask.items()
-            if name == "video"
-        }
-
-    def forward(
-        self,
-        inputs: Mapping[str, Tensor],
-        mask: Mapping[str, Tensor],
-        chosen: Collection[str] = (),
-    ) -> tuple[Tensors, Tensors]:
-        """Recorded tensors to the towers' tensors; sound becomes one position a clip."""
-        made, seen = dict(inputs), dict(mask)
-        if "video" in made:
-            made["video"], seen["video"] = self.video(
-                made["video"], seen["video"], chosen="video" in chosen
-            )
-        if "audio" in made:
-            wave = to_mono(made["audio"])
-            if self.wear is not None:
-                wave = self.wear(wave, seen["audio"])
-            made["audio"] = self.audio(wave, seen["audio"])
-            seen["audio"] = seen["audio"].any(1, keepdim=True)
-        return made, seen
+    clip = config.normalisation == "clip"
+    video = VideoFrontEnd(
+        frames=config.frames,
+        stride=config.stride,
+        size=config.size,
+        views=config.views,
+        fit=config.fit,
+        mean=CLIP_MEAN if clip else IMAGENET_MEAN,
+        std=CLIP_STD if clip else IMAGENET_STD,
+        focus=config.focus,
+        augment=_FRAME_CHANGES[config.augment](),
+    )
+    worn = config.augment == "wear"
+    wear = VoiceWear(rate=config.audio_source_rate) if worn else None
+    return MediaFrontEnd(video, _spectra(config), wear)
 
 
 def _spectra(config: Config) -> nn.Module:
@@ -327,7 +290,7 @@ def build(config: Config, specs: Specs) -> Model:
     temporal: dict[str, nn.Module] = {name: MeanPool() for name in encoders}
     if "video" in encoders and config.temporal == "transformer":
         temporal["video"] = _transformer(config, encoders["video"].dim)
-    return Model(MediaFrontEnd(config), Network(encoders, temporal, specs, config.frames))
+    return Model(front_end(config), Network(encoders, temporal, specs, config.frames))
 
 
 def _vision_tower(config: Config) -> towers.Tower:

@@ -18,7 +18,7 @@ Shapes: B clips, L frames or tokens, D width of a tower, C the seven classes, K 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
@@ -29,7 +29,8 @@ from mien.config import Settings
 from mien.errors import ConfigError
 from mien.parts import towers
 from mien.parts.audio import OfficialFbank
-from mien.parts.model import FrontEnd, Model, Tensors, known_positions
+from mien.parts.media import MediaFrontEnd
+from mien.parts.model import Model, known_positions
 from mien.parts.temporal import MeanPool
 from mien.parts.vision import VideoFrontEnd
 from mien.types import Output, Problem, Resolution, Specs, Stage, TaskSpec, Unit
@@ -66,50 +67,17 @@ class Config(Settings):
     audio_seconds: float = Field(4.0, gt=0, le=60, description="length of sound that is read")
 
 
-class _FrontEnd(FrontEnd):
+def _front_end(config: Config) -> MediaFrontEnd:
     """Frames to small pictures (B, 3, T, S, S), sound to filter banks (B, 1, time, 64)."""
-
-    def __init__(self, config: Config) -> None:
-        super().__init__()
-        self.video = VideoFrontEnd(
+    rate, seconds = config.audio_source_rate, config.audio_seconds
+    return MediaFrontEnd(
+        VideoFrontEnd(
             frames=config.frames, stride=config.stride, size=config.size, focus=config.focus
-        )
-        rate, seconds = config.audio_source_rate, config.audio_seconds
-        self.audio = OfficialFbank(
+        ),
+        OfficialFbank(
             rate=rate, source_rate=rate, seconds=seconds, frames=round(100 * seconds), pad="silence"
-        )
-
-    def choose(
-        self,
-        mask: Mapping[str, Tensor],
-        *,
-        training: bool,
-        rates: Mapping[str, float] | None = None,
-    ) -> Tensors:
-        """The frames that are looked at; of sound everything."""
-        del rates
-        return {
-            name: self.video.choose(there, training=training)
-            for name, there in mask.items()
-            if name == "video"
-        }
-
-    def forward(
-        self,
-        inputs: Mapping[str, Tensor],
-        mask: Mapping[str, Tensor],
-        chosen: Collection[str] = (),
-    ) -> tuple[Tensors, Tensors]:
-        """Recorded tensors to the towers' tensors; sound becomes one position a clip."""
-        made, seen = dict(inputs), dict(mask)
-        if "video" in made:
-            made["video"], seen["video"] = self.video(
-                made["video"], seen["video"], chosen="video" in chosen
-            )
-        if "audio" in made:
-            made["audio"] = self.audio(made["audio"], seen["audio"])
-            seen["audio"] = seen["audio"].any(1, keepdim=True)
-        return made, seen
+        ),
+    )
 
 
 class Opinion(nn.Module):
@@ -218,7 +186,7 @@ def build(config: Config, specs: Specs) -> Model:
         if meant in place:
             means[row, place[meant]] = 1
     nobody = torch.tensor([float(meant == NOBODY) for meant in config.voice_means.values()])
-    return Model(_FrontEnd(config), Network(opinions, spec, means, nobody))
+    return Model(_front_end(config), Network(opinions, spec, means, nobody))
 
 
 def _task(config: Config, specs: Specs) -> TaskSpec:
