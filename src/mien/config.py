@@ -169,7 +169,7 @@ def resolve(
     tree = merge(tree, layers)
     tree = merge(tree, dict(values or {}))
     for key, value in pairs:
-        _set(tree, key, value)
+        _set(tree, _path(key, shape), value)
     tree |= {"system": system.name, "preset": chosen}
     # A preset may speak of stages that are not run this time; a user who does is mistaken.
     idle = set(base.get("stage", {})) - set(tree["stages"])
@@ -191,7 +191,8 @@ def words(name: str, overrides: Sequence[str]) -> dict[str, Any]:
     shape, stages = run_config_class(system), system.load().STAGES
     tree: dict[str, Any] = {}
     for word in overrides:
-        _set(tree, *_pair(word, shape, stages))
+        key, value = _pair(word, shape, stages)
+        _set(tree, _path(key, shape), value)
     return tree
 
 
@@ -240,18 +241,21 @@ def merge(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return base
 
 
-def _leaves(model: type[BaseModel], prefix: str = "") -> Iterable[str]:
+def _kinds(model: type[BaseModel], prefix: str = "") -> dict[str, Any]:
+    """Every setting by its whole key, with its type."""
+    found: dict[str, Any] = {}
     for name, field in model.model_fields.items():
         kind = field.annotation
         if isinstance(kind, type) and issubclass(kind, BaseModel):
-            yield from _leaves(kind, f"{prefix}{name}.")
+            found |= _kinds(kind, f"{prefix}{name}.")
         else:
-            yield prefix + name
+            found[prefix + name] = kind
+    return found
 
 
 def _full_key(key: str, shape: type[RunConfig], stages: Mapping[str, Any]) -> str:
     """``lr`` becomes ``train.lr``; a key that fits nowhere is an error with a suggestion."""
-    known = list(_leaves(shape))
+    known = list(_kinds(shape))
     special = [
         f"stage.{name}.{k}" for name in stages for k in known if k.partition(".")[0] in _GROUPS
     ]
@@ -275,9 +279,17 @@ def _pair(word: str, shape: type[RunConfig], stages: Mapping[str, Any]) -> tuple
     return _full_key(key.strip(), shape, stages), _value(text)
 
 
-def _set(tree: dict[str, Any], key: str, value: Any) -> None:
-    *path, last = key.split(".")
-    for name in path:
+def _path(key: str, shape: type[RunConfig]) -> list[str]:
+    """Where in the tree a key lies; names that a user gives to texts may have dots of their own."""
+    for leaf, kind in _kinds(shape).items():
+        if kind == dict[str, str] and key.startswith(f"{leaf}."):
+            return [*leaf.split("."), key.removeprefix(f"{leaf}.")]
+    return key.split(".")
+
+
+def _set(tree: dict[str, Any], path: Sequence[str], value: Any) -> None:
+    *above, last = path
+    for name in above:
         tree = tree.setdefault(name, {})
     tree[last] = value
 
@@ -305,7 +317,7 @@ def _validated(shape: type[_Shape], values: Mapping[str, Any], *, where: str) ->
         key = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
             name = str(first["loc"][-1])
-            siblings = [leaf.rsplit(".", 1)[-1] for leaf in _leaves(shape)]
+            siblings = [leaf.rsplit(".", 1)[-1] for leaf in _kinds(shape)]
             message = f"there is no setting {key!r}: {did_you_mean(name, siblings)}"
         else:
             message = f"{key or 'configuration'}: {first['msg'].removeprefix('Value error, ')}"

@@ -17,7 +17,7 @@ from mien.parts import adapters, towers
 from mien.parts.audio import spec_augment
 from mien.parts.small import SmallConfig
 
-FACE = {"model_type": "face-net", "widths": [4, 8], "depths": [1, 1], "size": 16}
+FACE = {"model_type": "face-net", "widths": [4, 8], "depths": [1, 1]}
 VOICE = {"model_type": "voice-net", "widths": [4, 8], "depths": [1, 1], "mels": 16, "stride": 2}
 
 

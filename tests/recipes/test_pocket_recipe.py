@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import runpy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ import pytest
 import torch
 
 import mien
+from mien import config
+from mien.parts import towers
+from mien.parts.small import SmallConfig
 
 RECIPES = Path(__file__).parents[2] / "recipes" / "pocket"
 
@@ -85,6 +89,14 @@ def test_made_up_sounds_are_of_every_kind_and_repeat(tmp_path: Path) -> None:
     rows = mien.Manifest.read(_voices(tmp_path)).rows
     nobody = [row for row in rows if row.labels["emotion"] == "nobody"]
     assert {row.fold for row in nobody} == set(range(6))
+
+
+@pytest.mark.parametrize(("name", "modality"), [("face", "vision"), ("voice", "audio")])
+def test_recipes_make_the_towers_that_are_counted_by_name(name: str, modality: str) -> None:
+    settings = config.resolve("claip-emo", file=RECIPES / f"{name}.yaml")
+    made = SmallConfig.from_dict(settings.model.model_dump()[modality])
+    known = SmallConfig.from_dict(dict(towers.POCKET[f"pocket/{name}"]))
+    assert replace(made, dropout=0) == replace(known, dropout=0)
 
 
 def test_temperatures_are_those_of_the_best_likelihood() -> None:

@@ -310,3 +310,25 @@ def test_claip_emo_goes_on_to_another_corpus_with_new_heads(tmp_path: Path) -> N
     assert all(torch.equal(before[name], after[name]) for name in adapters)
     assert mien.load(tmp_path / "other").specs["side"].labels == ("left", "right")
     assert [n for n in _log(tmp_path / "other")[0]["new"] if "heads." not in n] == []
+
+
+def test_words_name_columns_whose_fields_have_dots(tmp_path: Path) -> None:
+    rows = [f'{i},p{i // 2},{"ab"[i % 2]},"[{i % 2}.0, {i}.5]",x' for i in range(48)]
+    data = tmp_path / "foreign.csv"
+    data.write_text("\n".join(["key,actor,mood,au,comment", *rows]) + "\n")
+    train(
+        "claip-emo",
+        preset="features",
+        data=data,
+        out=tmp_path / "run",
+        overrides=[
+            *("data.columns.id=key", "data.columns.speaker=actor"),
+            *("data.columns.labels.emotion=mood", "data.columns.features.video=au"),
+            *("data.rename.a=calm", "data.rename.b=glad", "epochs=1", "batch_size=4"),
+        ],
+        quiet=True,
+    )
+    run = mien.load(tmp_path / "run")
+    assert run.specs["emotion"].labels == ("calm", "glad")
+    assert run.settings.data.columns["labels.emotion"] == "mood"
+    assert run.settings.data.columns["features.video"] == "au"

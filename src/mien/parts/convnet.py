@@ -82,6 +82,7 @@ class FaceNet(nn.Module):
         stride: of the stem.
         dropout: rate on the vector.
         grid: cells in each direction; 1 averages everything, and joins nothing.
+        mirrored: outside training, the mean of a face's vector and of its mirror image's.
     """
 
     def __init__(
@@ -91,8 +92,11 @@ class FaceNet(nn.Module):
         stride: int,
         dropout: float,
         grid: int = 1,
+        *,
+        mirrored: bool = False,
     ) -> None:
         super().__init__()
+        self.mirrored = mirrored
         self.layers = ConvNet(widths, depths, stride)
         self.grid = nn.AdaptiveAvgPool2d(grid)
         self.join = nn.Linear(widths[-1] * grid**2, widths[-1]) if grid > 1 else None
@@ -106,6 +110,12 @@ class FaceNet(nn.Module):
         grey = ((grey - mean) / spread.clamp_min(_FLAT)).contiguous(
             memory_format=torch.channels_last  # a third faster on processors, in bf16 twice
         )
+        if self.training or not self.mirrored:
+            return self._vector(grey)
+        both = self._vector(torch.cat([grey, grey.flip(3)]))
+        return (both[: len(grey)] + both[len(grey) :]) / 2
+
+    def _vector(self, grey: Tensor) -> Tensor:
         vector = self.grid(self.layers(grey)).flatten(1)  # (N, C * grid * grid)
         if self.join is not None:
             vector = F.relu(self.join(self.dropout(vector)))

@@ -32,7 +32,7 @@ class SmallConfig:
         stride: of the stem.
         dropout: rate on the vectors, in training.
         grid: cells of a face in each direction whose places are told apart.
-        size: height and width of the faces.
+        mirrored: outside training, a face's vector is the mean of its own and its mirror image's.
         mels: number of mel bins of the sound.
         licence: of the weights; None: that of the run which trained them.
     """
@@ -43,16 +43,13 @@ class SmallConfig:
     stride: int = 1
     dropout: float = 0.2
     grid: int = 1
-    size: int = 48
+    mirrored: bool = False
     mels: int = 64
     licence: str | None = None
 
     def __post_init__(self) -> None:
         same = len(self.widths) == len(self.depths) > 0
-        if (
-            not same
-            or min(*self.widths, *self.depths, self.stride, self.grid, self.size, self.mels) < 1
-        ):
+        if not same or min(*self.widths, *self.depths, self.stride, self.grid, self.mels) < 1:
             raise ValueError("a stage has a width and a depth of at least 1")
 
     @classmethod
@@ -149,7 +146,14 @@ class FaceTower(_Small):
     @classmethod
     def network(cls, config: SmallConfig) -> Any:
         """The bare network."""
-        return FaceNet(config.widths, config.depths, config.stride, config.dropout, config.grid)
+        return FaceNet(
+            config.widths,
+            config.depths,
+            config.stride,
+            config.dropout,
+            config.grid,
+            mirrored=config.mirrored,
+        )
 
     def forward(self, video: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """``video`` (B, 3, T, S, S) and ``mask`` (B, T) to (B, T, D)."""

@@ -102,7 +102,13 @@ KNOWN: Mapping[str, Known] = {
 }
 
 POCKET: Mapping[str, Mapping[str, Any]] = {
-    "pocket/face": {"model_type": FaceTower.kind},
+    "pocket/face": {
+        "model_type": FaceTower.kind,
+        "widths": (32, 64, 128, 256),
+        "depths": (1, 2, 2, 1),
+        "stride": 2,
+        "mirrored": True,
+    },
     "pocket/voice": {"model_type": VoiceTower.kind, "stride": 2},
 }
 """The architectures of mien-pocket's towers, so that they can be counted where it is absent."""

@@ -15,8 +15,7 @@ Shapes: B clips, T frames a view, V views of an evaluated clip, D width of a tow
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -37,6 +36,7 @@ from mien.parts.temporal import ClassTokenTransformer, MeanPool
 from mien.parts.views import mean_answer
 from mien.parts.vision import CLIP_MEAN, CLIP_STD, IMAGENET_MEAN, IMAGENET_STD, VideoFrontEnd
 from mien.parts.voicewear import VoiceWear
+from mien.parts.wear import Change, worn
 from mien.types import Output, Resolution, Specs, Stage, Unit
 
 Modality = Literal["audio", "video"]
@@ -89,6 +89,12 @@ class Config(Settings):
         "voices as cameras, rooms and lines cause it; mild, which mirrors faces, cuts them a "
         "little differently and lights them otherwise; none",
     )
+    face_wear: dict[str, Change] = Field(
+        {}, description="of augment=wear: other shares and measures of FaceWear, by name"
+    )
+    voice_wear: dict[str, Change] = Field(
+        {}, description="of augment=wear: other shares and measures of VoiceWear, by name"
+    )
 
     audio_source_rate: int = Field(16000, ge=1, description="samples a second of the waveforms")
     audio_front: Literal["clap_native", "official_fbank", "fbank"] = Field(
@@ -123,12 +129,20 @@ class Config(Settings):
 # -- front end: what was recorded to what the towers read ------------------------------------------
 
 
-_FRAME_CHANGES: Mapping[str, Callable[[], Augment | FaceWear | None]] = {
-    "policy": Augment,
-    "wear": FaceWear,
-    "mild": partial(FaceWear.only, mirror=0.5, jitter=0.8, light=0.5),
-    "none": lambda: None,
-}
+def _frame_changes(config: Config) -> Augment | FaceWear | None:
+    if config.augment == "wear":
+        return worn(FaceWear, config.face_wear)
+    if config.augment == "mild":
+        return FaceWear.only(mirror=0.5, jitter=0.8, light=0.5)
+    return Augment() if config.augment == "policy" else None
+
+
+def _sound_changes(config: Config) -> VoiceWear | None:
+    if config.augment != "wear":
+        return None
+    made = worn(VoiceWear, config.voice_wear)
+    made.rate = config.audio_source_rate
+    return made
 
 
 def front_end(config: Config) -> MediaFrontEnd:
@@ -143,11 +157,9 @@ def front_end(config: Config) -> MediaFrontEnd:
         mean=CLIP_MEAN if clip else IMAGENET_MEAN,
         std=CLIP_STD if clip else IMAGENET_STD,
         focus=config.focus,
-        augment=_FRAME_CHANGES[config.augment](),
+        augment=_frame_changes(config),
     )
-    worn = config.augment == "wear"
-    wear = VoiceWear(rate=config.audio_source_rate) if worn else None
-    return MediaFrontEnd(video, _spectra(config), wear)
+    return MediaFrontEnd(video, _spectra(config), _sound_changes(config))
 
 
 def _spectra(config: Config) -> nn.Module:
