@@ -35,7 +35,7 @@ bench: $(READY)
 	@$(BIN)/python benchmarks/profile_claip_emo.py
 
 # The stamp comes last, so that an interrupted installation starts again.
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml constraints.txt pocket/pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { \
 		echo "error: there is no $(PYTHON) here; mien needs Python 3.11 or newer" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -43,6 +43,6 @@ $(READY): pyproject.toml constraints.txt
 		echo "  try: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
 	@echo "making $(VENV): torch and its companions, a minute or more"
 	@$(PYTHON) -m venv --clear $(VENV)
-	@$(INSTALL) torch && $(INSTALL) -e ".[dev]" || { \
-		echo "  for the whole story: $(BIN)/pip install -c constraints.txt -e '.[dev]'" >&2; exit 1; }
+	@$(INSTALL) torch && $(INSTALL) -e ".[dev]" -e ./pocket || { \
+		echo "  for the whole story: $(BIN)/pip install -c constraints.txt -e '.[dev]' -e ./pocket" >&2; exit 1; }
 	@touch $@

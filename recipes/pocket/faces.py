@@ -23,6 +23,8 @@ from safetensors.numpy import save_file
 
 LABELS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 PICTURES, MANIFEST, TASKS = "faces.safetensors", "faces.jsonl", "faces.tasks.yaml"
+TESTED = "test.npz"
+"""The tested pictures (N, H, W) in the order of their rows, for other programs."""
 
 Picture = NDArray[np.uint8]
 
@@ -51,6 +53,8 @@ def write(train: Path, validation: Path, out: Path, *, most: int | None = None) 
         name: np.repeat(picture[None, :, :, None], 3, 3) for name, _, picture in (*kept, *tested)
     }
     save_file(pictures, out / PICTURES)
+    grey = np.asarray([picture for _, _, picture in tested], np.uint8)
+    np.savez_compressed(out / TESTED, allow_pickle=False, pictures=grey)
     rows = [_row(*item[:2], "train", {}) for item in kept]
     rows += [
         _row(name, label, "test", {"seen": str(_digest(picture) in published).lower()})
