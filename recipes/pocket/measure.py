@@ -51,7 +51,7 @@ def faces(run: Path, manifest: Path, peer: Path | None) -> dict[str, Any]:
     data = mien.load(run).read(manifest)
     rows = [row for row in data.rows if row.split == "test"]
     dataset: Any = mien.load(run).dataset(data, rows)
-    pictures = torch.stack([torch.as_tensor(dataset[i].inputs["video"]) for i in range(len(rows))])
+    pictures = torch.stack([torch.tensor(dataset[i].inputs["video"]) for i in range(len(rows))])
     seen = [row.groups["seen"] for row in rows]
     truth = [LABELS.index(str(row.labels["emotion"])) for row in rows]
     found = {"pocket": opinions(run, pictures, focus=1.0)}
@@ -173,13 +173,10 @@ def fusion(voice: Path, face: Path) -> dict[str, Any]:
             spoken.tasks["emotion"].pooled()[1][rows][:, columns],
         ]
         parts = np.asarray(seen.folds[seed])
-        parted = [_calibrated(scores, targets, parts) for scores in both]
-        prior = np.log(np.bincount(targets, minlength=spec.width) / len(targets))
-        joint = np.exp(parted[0] + parted[1] - prior)
         said = {
-            "face": np.exp(parted[0]),
-            "voice": np.exp(parted[1]),
-            "both": joint / joint.sum(1, keepdims=True),
+            "face": both[0],
+            "voice": both[1],
+            "both": together(both, targets, parts),
         }
         found[str(seed)] = {}
         for name, scores in said.items():
@@ -187,6 +184,15 @@ def fusion(voice: Path, face: Path) -> dict[str, Any]:
             kept.tasks["emotion"] = _answers(scores, targets.tolist())
             found[str(seed)][name] = score.report(kept, {"emotion": spec})["emotion"]
     return found
+
+
+def together(opinions: Sequence[Scores], targets: NDArray[np.int64], parts: NDArray[Any]) -> Scores:
+    """Calibrated probabilities (N, C) multiplied, what both took from the prior counted once."""
+    prior = np.log(np.bincount(targets, minlength=opinions[0].shape[1]) / len(targets))
+    logs = sum(_calibrated(scores, targets, parts) - prior for scores in opinions) + prior
+    joint: Scores = np.exp(logs - logs.max(1, keepdims=True))
+    joint /= joint.sum(1, keepdims=True)
+    return joint
 
 
 def _calibrated(scores: Scores, targets: NDArray[np.int64], parts: NDArray[Any]) -> Scores:
@@ -246,7 +252,7 @@ def _worn(run: mien.Run, rows: Any, change: Change) -> Scores:
 
         def __getitem__(self, index: int) -> Any:
             sample = rows[index]
-            wave = torch.as_tensor(sample.inputs["audio"]).float().flatten()[None]
+            wave = torch.tensor(sample.inputs["audio"]).float().flatten()[None]
             mask = torch.ones(wave.shape, dtype=torch.bool)
             return replace(sample, inputs={"audio": change(wave, mask)[0].numpy()})
 
@@ -264,7 +270,7 @@ def _short(spec: TaskSpec, targets: NDArray[Any], scores: Scores) -> dict[str, f
 # -- abstaining ------------------------------------------------------------------------------------
 
 
-def nobody(run: Path, manifest: Path, seed: int = 9) -> dict[str, Any]:
+def nobody(run: Path, manifest: Path, clips: int = 200) -> dict[str, Any]:
     """How often the run abstains: where nobody speaks and no face is, and where somebody speaks.
 
     The sounds are made anew, of a seed that training never drew. RAVDESS's clips were trained on;
@@ -272,13 +278,14 @@ def nobody(run: Path, manifest: Path, seed: int = 9) -> dict[str, Any]:
     """
     loaded = mien.load(run)
     silent: dict[str, list[bool]] = {}
-    sounds = made_up(200, seed)
+    sounds = made_up(clips, seed=9)
     for name, timeline in zip(sounds, _heard(loaded, sounds), strict=True):
         silent.setdefault(name.partition("-")[0], []).append(_abstains(timeline))
     data = loaded.read(manifest)
-    rows = [row for row in data.rows if row.speaker and not row.id.startswith(tuple(silent))]
+    # Without their labels, which are not the run's.
+    rows = [replace(r, labels={}) for r in data.rows if r.labels["emotion"] != NOBODY]
     dataset: RowDataset = loaded.dataset(data, rows)  # type: ignore[assignment]
-    waves = {row.id: torch.as_tensor(dataset[i].inputs["audio"]) for i, row in enumerate(rows)}
+    waves = {row.id: torch.tensor(dataset[i].inputs["audio"]) for i, row in enumerate(rows)}
     spoken = [_abstains(timeline) for timeline in _heard(loaded, waves)]
     found = {name: float(np.mean(values)) for name, values in silent.items()}
     every = [value for values in silent.values() for value in values]

@@ -23,6 +23,12 @@ from mien.parts.small import SmallConfig
 RECIPES = Path(__file__).parents[2] / "recipes" / "pocket"
 
 
+@pytest.fixture(autouse=True)
+def _neighbours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps import each other, as they do where a shell starts them."""
+    monkeypatch.syspath_prepend(str(RECIPES))
+
+
 def _step(name: str) -> dict[str, Any]:
     return runpy.run_path(str(RECIPES / f"{name}.py"))
 
@@ -141,3 +147,52 @@ def test_the_whole_recipe_ends_with_a_run_that_answers(tmp_path: Path) -> None:
     (timeline,) = run.predict([clip])
     scores = timeline.tracks[0].windows[0].scores["emotion"]
     assert list(scores) == list(_step("assemble")["LABELS"])
+    _measured(tmp_path, out, faces, voices)
+
+
+def _measured(home: Path, run: Path, faces: Path, voices: Path) -> None:
+    """All that the card says can be measured of such runs."""
+    measure = _step("measure")
+    seen = measure["faces"](run, faces, None)["pocket"]
+    assert sorted(part["clips"] for part in seen["slices"]["seen"]["slices"]) == [1, 6]
+    heard = measure["voices"](home / "voice-folds")["0"]
+    assert len(heard["confusion"]["labels"]) == 8
+    assert heard["clips"] == 24
+    clean = measure["wear"](home / "voice-folds", voices)["clean"]
+    assert clean["uar"] == pytest.approx(heard["scores"]["uar"])
+    said = measure["nobody"](run, voices, clips=5)
+    assert set(said) == {*_step("voices")["KINDS"], "nobody", "ravdess"}
+
+
+def test_two_opinions_that_err_apart_are_better_together(tmp_path: Path) -> None:
+    joined = _step("measure")["together"]
+    random = np.random.default_rng(0)
+    targets = random.integers(8, size=2000)
+    logits = random.normal(size=(2, 2000, 8)) * 2
+    logits[:, np.arange(2000), targets] += 2
+    scores = np.exp(logits) / np.exp(logits).sum(2, keepdims=True)
+    parts = np.arange(2000) % 4
+    found = joined([scores[0], scores[1]], targets, parts)
+    right = [(one.argmax(1) == targets).mean() for one in (*scores, found)]
+    assert right[2] > max(right[:2]) + 0.1
+    np.testing.assert_allclose(found.sum(1), 1)
+
+
+def test_actors_move_on_and_never_meet_themselves() -> None:
+    rows = [{"id": f"{a}-{i}", "speaker": f"{a:02}"} for a in range(1, 25) for i in range(5)]
+    rows += [{"id": "hum", "speaker": "nobody-3"}]
+    step = _step("adapt")
+    turns = list(step["ravdess"](rows))
+    tested: list[str] = []
+    for turn in turns:
+        before, own, test = (
+            {row["speaker"] for row in part} for part in (turn.before, turn.own, turn.test)
+        )
+        assert (len(before - {"nobody-3"}), len(own), len(test)) == (12, 8, 4)
+        assert not before & (own | test)
+        assert not own & test
+        tested += sorted(test)
+    assert len(tested) == len(set(tested)) == 12
+    fifth = list(step["_some"](turns[0].own, 0.2))
+    assert len(fifth) == 8
+    assert fifth == list(step["_some"](turns[0].own, 0.2))

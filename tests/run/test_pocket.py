@@ -80,9 +80,9 @@ def test_its_towers_are_opened_by_name(installed: Path) -> None:
 
 
 def test_without_it_both_say_what_to_do(absent: None) -> None:
-    with pytest.raises(RunError, match=r"not installed(.|\n)*--run"):
+    with pytest.raises(RunError, match=r"not installed(.|\n)*pip install(.|\n)*--run"):
         pocket.folder()
-    with pytest.raises(TowerError, match=r"not installed(.|\n)*recipes/pocket"):
+    with pytest.raises(TowerError, match=r"not installed(.|\n)*pip install"):
         mien.load("pocket")
 
 

@@ -24,6 +24,7 @@ from torch import Tensor
 from mien.errors import TowerError
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
+GET_POCKET = 'pip install "mien[pocket]", or in a checkout of mien: pip install ./pocket'
 _SAFE = (WEIGHTS, "model-[0-9]*-of-[0-9]*.safetensors")
 _POCKET = {
     "pocket/face": "network.opinions.video.tower",
@@ -72,12 +73,10 @@ def pocket() -> Path:
         TowerError: it is not installed.
     """
     found = util.find_spec("mien_pocket")
-    if found is None or found.origin is None:
-        raise TowerError(
-            "mien-pocket is not installed",
-            fix="recipes/pocket/README.md in mien's repository says how it is made",
-        )
-    return Path(found.origin).parent / "run"
+    run = Path(found.origin).parent / "run" if found is not None and found.origin else None
+    if run is None or not run.is_dir():
+        raise TowerError("mien-pocket is not installed", fix=GET_POCKET)
+    return run
 
 
 def local_folder(name: str) -> Path | None:

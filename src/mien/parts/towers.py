@@ -109,7 +109,7 @@ POCKET: Mapping[str, Mapping[str, Any]] = {
         "stride": 2,
         "mirrored": True,
     },
-    "pocket/voice": {"model_type": VoiceTower.kind, "stride": 2},
+    "pocket/voice": {"model_type": VoiceTower.kind, "widths": (16, 32, 64, 128), "stride": 2},
 }
 """The architectures of mien-pocket's towers, so that they can be counted where it is absent."""
 

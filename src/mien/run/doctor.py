@@ -11,9 +11,10 @@ from typing import Any
 
 import torch
 
+from mien.errors import MienError
 from mien.parts import hub, towers
 from mien.registry import ENTRY_POINTS
-from mien.run.folder import versions
+from mien.run.folder import read_card, versions
 
 _GB = 1e9
 
@@ -35,6 +36,7 @@ def examine() -> dict[str, Any]:
         "bf16": bool(gpus) and torch.cuda.is_available() and torch.cuda.is_bf16_supported(),
         "offline": bool(HF_HUB_OFFLINE),
         "cache": str(HF_HUB_CACHE),
+        "pocket": _pocket(),
         "towers": {name: _cached(name, known.revision) for name, known in towers.KNOWN.items()},
         "plug_ins": sorted(p.name for p in metadata.entry_points(group=ENTRY_POINTS)),
     }
@@ -47,6 +49,7 @@ def page(found: dict[str, Any]) -> str:
         f"torch, {found['disk_free_gb']:,} GB free here",
         "torch build": found["torch_build"],
         "GPUs": ", ".join(found["gpus"]) or "none",
+        "mien-pocket": found["pocket"] or "not installed",
         "towers": found["cache"] + (" (offline: nothing is fetched)" if found["offline"] else ""),
     }
     facts |= {
@@ -62,7 +65,12 @@ def _advice(found: dict[str, Any]) -> list[str]:
     if found["gpus"]:
         lines = ["Every preset can train here."]
     else:
-        lines = ["No GPU: presets `features` and `tiny` train here, the `vit` ones want one."]
+        lines = [
+            "No GPU: presets `pocket`, `laptop`, `features` and `tiny` train here, those with "
+            "transformers want one."
+        ]
+    if not found["pocket"]:
+        lines += ["mien-pocket answers where no run is named:", f"  {hub.GET_POCKET}"]
     if not found["gpus"] and found["nvidia_driver"]:
         lines += [
             f"There is an NVIDIA driver, but torch ({found['torch_build']}) sees no GPU:",
@@ -80,6 +88,15 @@ def _gpus() -> list[str]:
     devices = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
     gpus = [f"{device.name} ({device.total_memory / _GB:.0f} GB)" for device in devices]
     return gpus or (["Apple GPU"] if torch.backends.mps.is_available() else [])
+
+
+def _pocket() -> str | None:
+    """Version and licence of mien-pocket, where it is installed."""
+    try:
+        licence = read_card(hub.pocket()).get("licence", "")
+        return f"{metadata.version('mien-pocket')}, {licence}"
+    except (MienError, metadata.PackageNotFoundError):
+        return None
 
 
 def _cached(name: str, revision: str) -> bool:

@@ -25,7 +25,7 @@ def folder(*, quiet: bool = False) -> Path:
     except TowerError as error:
         raise RunError(
             "no run was named, and mien-pocket, which answers without one, is not installed",
-            fix="mien predict ... --run RUN; mien train makes one, and so does mien demo",
+            fix=f"{hub.GET_POCKET}; or name a run: mien predict ... --run RUN",
         ) from error
     licence = runs.read_card(found).get("licence", "")
     Console(stderr=True, quiet=quiet, highlight=False).print(
