@@ -169,7 +169,7 @@ def compare(made: Run, own: Mapping[str, Run], temperatures: Mapping[str, float]
     size = int(made.settings.model.model_dump()["size"])
     given = {
         "video": torch.rand(16, 3, 1, size, size),
-        "audio": torch.randn(16, 1, 400, 64) * 4 - 8,
+        "audio": torch.randn(16, 1, 300, 64) * 4 - 8,
     }
     for name, run in own.items():
         with torch.no_grad():

@@ -17,6 +17,7 @@ from mien.data.manifest import Manifest
 from mien.data.prepare import Recipe
 from mien.report import watch
 from mien.report.runs import report
+from mien.run import pocket
 from mien.run.prepare import prepare
 from mien.run.synthesise import synthesise
 from mien.run.train import train
@@ -25,7 +26,13 @@ _PARTS = {"face alone": ["video"], "voice alone": ["audio"], "both": ["audio", "
 _SIDE = 64  # pixels of a crop: the small tower looks at 48
 # Of so few films many small steps are worth more than large ones, and in so few epochs nothing is
 # learned by heart that dropout and changed pictures would have to prevent.
-_QUICK = ("batch_size=16", "lr=1e-3", "augment=none", "model.vision.dropout=0.2")
+_QUICK = ("batch_size=16", "lr=1e-3", "augment=none")
+_FROM = {
+    # Towers that know people already, looking at films as short as these.
+    "pocket": ("model.stride=6", "model.audio_seconds=2.0"),
+    "laptop": ("model.vision.dropout=0.2",),
+}
+"""What the trainings start from: mien-pocket where it is installed, and settings for so little."""
 _LOOK = watch.Options(window=2.0, hop=1.0)  # as long as the films that were trained on
 _STEPS = 7
 _OTHERS = 1000  # added to a seed, it draws other people
@@ -69,6 +76,7 @@ def demo(
         The metrics of the three runs by name, and the whole story for a person.
     """
     place, size, steps = Path(out), size or Size(), _Steps(quiet)
+    start = "pocket" if pocket.installed() else "laptop"
     with steps.next("drawing films of made-up people"):
         films = synthesise(
             place / "corpus", speakers=size.speakers, clips=size.clips, seed=seed, quiet=quiet
@@ -81,7 +89,7 @@ def demo(
         with steps.next(f"training CLAIP-Emo, small, on {name}"):
             found[name] = train(
                 "claip-emo",
-                preset="laptop",
+                preset=start,
                 data=corpus,
                 out=_run(place, name),
                 overrides=[
@@ -89,6 +97,7 @@ def demo(
                     f"epochs={size.epochs}",
                     f"seed={seed}",
                     *_QUICK,
+                    *_FROM[start],
                 ],
                 quiet=quiet,
             )

@@ -11,6 +11,14 @@ from mien.parts import hub
 from mien.run import folder as runs
 
 
+def installed() -> bool:
+    """Whether it is there."""
+    try:
+        return hub.pocket().is_dir()
+    except TowerError:
+        return False
+
+
 def folder(*, quiet: bool = False) -> Path:
     """The run of mien-pocket; says under which licence its weights are.
 

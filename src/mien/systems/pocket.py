@@ -4,7 +4,7 @@
 
     16 frames -- FaceNet --> 16 vectors --> Linear --> mean -- / temperature --+
                                                                               product --> 7
-    4 s of sound -- VoiceNet --> mean --> Linear -- / temperature -- calm is neutral --+
+    3 s of sound -- VoiceNet --> mean --> Linear -- / temperature -- calm is neutral --+
 
 Each tower gives calibrated probabilities of its own classes; those of the voice are brought to the
 seven of the face. Two opinions about one person are multiplied, and what both took from how often
@@ -64,7 +64,7 @@ class Config(Settings):
         0.765, gt=0, le=1, description="share of a crop's sides that the face tower looks at"
     )
     audio_source_rate: int = Field(16000, ge=1, description="samples a second of the waveforms")
-    audio_seconds: float = Field(4.0, gt=0, le=60, description="length of sound that is read")
+    audio_seconds: float = Field(3.0, gt=0, le=60, description="length of sound that is read")
 
 
 def _front_end(config: Config) -> MediaFrontEnd:
