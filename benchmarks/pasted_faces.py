@@ -66,7 +66,10 @@ class Landing:
 
 def read(path: Path, count: int | None = None) -> tuple[Grey, list[str]]:
     """Squares (N, 48, 48) and their labels."""
-    table = pq.read_table(path, columns=["jpg", "label"]).slice(0, count)
+    table = pq.read_table(path, columns=["jpg", "label"])
+    if count is not None:  # evenly through the file, which may be in the order of its classes
+        rows = np.linspace(0, len(table) - 1, min(count, len(table))).astype(int)
+        table = table.take(rows)
     squares = [
         cv2.imdecode(np.frombuffer(content.as_py(), np.uint8), cv2.IMREAD_GRAYSCALE)
         for content in table["jpg"]
@@ -248,7 +251,7 @@ def main(say: Callable[[str], None] = print) -> None:
     parser.add_argument("faces", type=Path, help="a Parquet file with columns jpg and label")
     parser.add_argument("--face-weights", type=Path, help="YuNet's ONNX file")
     parser.add_argument("--out", type=Path, help="folder for the crops, one .npz each")
-    parser.add_argument("--count", type=int, default=1000, help="squares, the first ones")
+    parser.add_argument("--count", type=int, default=1000, help="squares, evenly through the file")
     parser.add_argument("--size", type=int, default=64, help="side of the crops")
     parser.add_argument("--sides", type=int, nargs="+", default=SIDES)
     given = parser.parse_args()
