@@ -25,7 +25,7 @@ import torch
 from assemble import LABELS, fit_temperature
 from numpy.typing import NDArray
 from torch import Tensor
-from voices import NOBODY, made_up
+from voices import NOBODY, RATE, SECONDS, made_up
 
 import mien
 from mien.data.batch import RowDataset
@@ -38,6 +38,7 @@ from mien.run.infer import Answers, Predictions
 from mien.types import Problem, TaskSpec
 
 FACES = TaskSpec(name="emotion", problem=Problem.ONE_OF_N, labels=LABELS)
+UNHEARD = ("sweep", "beeps", "bell", "rain")
 Scores = NDArray[np.float64]
 Change = Callable[[Tensor, Tensor], Tensor]
 """What is done to waves (B, L), of which a mask says how far each goes."""
@@ -273,12 +274,13 @@ def _short(spec: TaskSpec, targets: NDArray[Any], scores: Scores) -> dict[str, f
 def nobody(run: Path, manifest: Path, clips: int = 200) -> dict[str, Any]:
     """How often the run abstains: where nobody speaks and no face is, and where somebody speaks.
 
-    The sounds are made anew, of a seed that training never drew. RAVDESS's clips were trained on;
-    of actors that were not, `voices` says how often they are taken for nobody.
+    The sounds are of a seed that training never drew, and of kinds that it never heard. RAVDESS's
+    clips were trained on; of actors that were not, `voices` says how often they are taken for
+    nobody.
     """
     loaded = mien.load(run)
     silent: dict[str, list[bool]] = {}
-    sounds = made_up(clips, seed=9)
+    sounds = made_up(clips, seed=9) | unheard(clips)
     for name, timeline in zip(sounds, _heard(loaded, sounds), strict=True):
         silent.setdefault(name.partition("-")[0], []).append(_abstains(timeline))
     data = loaded.read(manifest)
@@ -290,6 +292,31 @@ def nobody(run: Path, manifest: Path, clips: int = 200) -> dict[str, Any]:
     found = {name: float(np.mean(values)) for name, values in silent.items()}
     every = [value for values in silent.values() for value in values]
     return found | {"nobody": float(np.mean(every)), "ravdess": float(np.mean(spoken))}
+
+
+def unheard(clips: int) -> dict[str, Tensor]:
+    """Sounds (L) of kinds that the recipe does not train on, by name."""
+    draw, time = np.random.default_rng(9), np.arange(int(RATE * SECONDS)) / RATE
+    found = {}
+    for number in range(clips):
+        kind = UNHEARD[number % len(UNHEARD)]
+        level, pitch = 10 ** draw.uniform(-2.2, -0.6), draw.uniform(150, 1200)
+        if kind == "sweep":
+            wave = np.sin(2 * np.pi * (pitch * time + draw.uniform(-30, 300) * time**2))
+        elif kind == "beeps":
+            wave = np.sign(np.sin(2 * np.pi * pitch * time)) * (time * draw.uniform(1, 5) % 1 < 0.5)
+        elif kind == "bell":
+            since = time % draw.uniform(0.5, 2)
+            wave = np.zeros(len(time))
+            for partial in (0.56, 0.92, 1.19, 1.71, 2.0, 2.74, 3.0):
+                wave += np.sin(2 * np.pi * pitch * partial * since) * np.exp(-since * partial)
+        else:
+            drops = draw.random(len(time)) < draw.uniform(0.0005, 0.01)
+            wave = np.convolve(drops * draw.normal(size=len(time)), np.exp(-np.arange(300) / 30))
+            wave = wave[: len(time)]
+        wave = level * wave / np.abs(wave).max() + 1e-4 * draw.normal(size=len(time))
+        found[f"{kind}-{number}"] = torch.from_numpy(wave.astype(np.float32))
+    return found
 
 
 def _heard(run: mien.Run, waves: Mapping[str, Tensor]) -> Sequence[Any]:
