@@ -112,7 +112,7 @@ class PatchTarget:
         if self.frame_difference:
             values = _summed(values, self.size[0])
         values = (values * (std + _EPS) + mean).transpose(2, 3)  # (B, M, C, P)
-        return put(own, self.size, hidden, values.unflatten(3, self.size))
+        return put(own, self.size, hidden, torch.unflatten(values, 3, self.size))
 
 
 @runtime_checkable
