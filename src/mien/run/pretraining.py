@@ -65,9 +65,9 @@ class Asked:
 def rebuilds(run: Run) -> bool:
     """Whether a run's network is a masked autoencoder that can be looked at."""
     network = run.model
-    return isinstance(network, Rebuilding) and all(
-        isinstance(target, PatchTarget) for target in network.targets.values()
-    )
+    if not isinstance(network, Rebuilding) or not network.targets:
+        return False
+    return all(isinstance(target, PatchTarget) for target in network.targets.values())
 
 
 def ask(place: Path, data: str | Path | Manifest, *, shown: int = 4) -> Asked | None:
