@@ -95,6 +95,19 @@ def test_the_same_run_and_clips_give_the_same_page(run: Path, tmp_path: Path) ->
     assert one == two
 
 
+def test_every_term_of_a_loss_is_drawn_where_there_are_no_scores(tmp_path: Path) -> None:
+    terms = {f"level_{i}/loss": 1.0 + i for i in range(9)}
+    lines = [line for line in kept_runs.log(more=terms) if "epoch" in line]
+    scored = kept_runs.run(tmp_path / "scored", lines=lines)
+    bare = [{k: v for k, v in line.items() if not k.startswith("held_out/")} for line in lines]
+    alone = kept_runs.run(tmp_path / "alone", specs={}, lines=bare)
+    for place, count in ((alone, 9), (scored, 5)):
+        page = Read(report([place]).path.read_text(encoding="utf-8"))
+        drawn = {text for tag, text in page.texts if tag == "bdi"}
+        assert sum(f"level_{i}: loss" in drawn for i in range(9)) == count
+        assert ("classify: more losses" in page.text) == (place == alone)
+
+
 def test_without_clips_the_page_has_curves_and_says_how_to_get_more(run: Path) -> None:
     found = report([run])
     page = Read(found.path.read_text(encoding="utf-8"))
