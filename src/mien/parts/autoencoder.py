@@ -5,7 +5,7 @@ Shapes: B clips, N patches, K of them visible, D width of an encoder, W width of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -189,8 +189,7 @@ class AudioVisualAutoencoder(nn.Module):
         encoders: by modality.
         fusion: of their last levels.
         decoders: by modality.
-        targets: by modality, what is to be rebuilt, (B, N - K, values of a patch), of the input
-            and the places of its hidden patches.
+        targets: by modality, what is to be rebuilt.
         levels: numbers of the blocks, from 1 to the last, that the decoders look back at and whose
             means are features.
         temperature: of the similarities between features.
@@ -202,7 +201,7 @@ class AudioVisualAutoencoder(nn.Module):
         fusion: CrossModalEncoder,
         decoders: Mapping[str, SkipDecoder],
         *,
-        targets: Mapping[str, Callable[[Tensor, Tensor], Tensor]],
+        targets: Mapping[str, pretext.PatchTarget],
         levels: Sequence[int],
         temperature: float,
     ) -> None:

@@ -41,7 +41,7 @@ from mien.parts.blocks import EPS
 from mien.parts.losses import Combined, Contrast
 from mien.parts.model import Model, blank, clips_with
 from mien.parts.patches import Patches
-from mien.parts.pretext import Reconstruction, patch_targets
+from mien.parts.pretext import PatchTarget, Reconstruction
 from mien.parts.views import flattened, mean_answer
 from mien.parts.vision import IMAGENET_MEAN, IMAGENET_STD, VideoFrontEnd
 from mien.systems.hicmae_official import convert
@@ -206,21 +206,21 @@ def _pretraining(config: Config) -> AudioVisualAutoencoder:
         for name, encoder in encoders.items()
     }
 
-    def video_target(video: Tensor, hidden: Tensor) -> Tensor:
-        # Of colours in 0..1: what is added to their deviation is small compared with that.
-        mean, std = (torch.tensor(v).view(3, 1, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
-        colours = torch.addcmul(mean.to(video), video, std.to(video))
-        size, difference = config.patch_size["video"], config.frame_difference
-        return patch_targets(colours, size, hidden, frame_difference=difference)
-
-    def audio_target(audio: Tensor, hidden: Tensor) -> Tensor:
-        return patch_targets(audio, config.patch_size["audio"], hidden)
-
+    targets = {
+        "audio": PatchTarget(config.patch_size["audio"]),
+        "video": PatchTarget(
+            config.patch_size["video"],
+            frame_difference=config.frame_difference,
+            # Of colours in 0..1: what is added to their deviation is small compared with that.
+            mean=IMAGENET_MEAN,
+            std=IMAGENET_STD,
+        ),
+    }
     return AudioVisualAutoencoder(
         encoders,
         _fusion(config, 0.0),
         decoders,
-        targets={"audio": audio_target, "video": video_target},
+        targets=targets,
         levels=config.levels,
         temperature=config.temperature,
     )
