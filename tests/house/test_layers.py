@@ -28,9 +28,10 @@ LEVELS = (
 )
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 HEAVY = ("torch", "transformers", "peft", "accelerate")
+_CLI = ("__init__", "__main__", "data", "describe", "imports", "options", "verbs")
 LIGHT = (
     *(f"{room}.py" for room in (*BASE, "__init__")),
-    *(f"cli/{name}.py" for name in ("__init__", "__main__", "data", "imports", "options", "verbs")),
+    *(f"cli/{name}.py" for name in _CLI),
 )
 
 
