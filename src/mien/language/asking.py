@@ -22,6 +22,7 @@ _NO = re.compile(
     r"|i(?:'m| am) (?:not able|unable)|as an ai\b)",
     re.I,
 )
+_UNSENT = ("default", "title", "minLength", "maxLength")
 _LETTERS = 20_000  # of an answer that are shown to its model again
 
 
@@ -120,13 +121,17 @@ def read(reply: Reply, form: type[Form], context: Any = None) -> Form:
 
 
 def strict(schema: Any) -> Any:
-    """A schema as servers want it: every field asked for, and no other allowed."""
+    """A schema as servers want it: every field asked for, no other allowed, no lengths of texts.
+
+    Some servers refuse a schema with a word that they do not know; lengths are checked here anyway.
+    """
     if isinstance(schema, list):
         return [strict(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
-    made = {name: strict(value) for name, value in schema.items() if name != "default"}
+    made = {name: strict(value) for name, value in schema.items() if name not in _UNSENT}
     if isinstance(schema.get("properties"), dict):
+        made["properties"] = {name: strict(value) for name, value in schema["properties"].items()}
         made["required"] = list(schema["properties"])
         made["additionalProperties"] = False
     return made
