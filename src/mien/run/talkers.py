@@ -41,6 +41,7 @@ class Asked:
         structured: ask for JSON by schema.
         timeout: seconds of a request.
         attempts: of a request.
+        wait: seconds before the second; each further one waits twice as long.
         per_minute: requests to each server.
         most_tokens: of all requests of all calls together.
     """
@@ -58,6 +59,7 @@ class Asked:
     structured: bool = True
     timeout: float = 120.0
     attempts: int = 6
+    wait: float = 1.0
     per_minute: float | None = None
     most_tokens: int | None = None
 
@@ -132,7 +134,7 @@ def seat(
                 longest=asked.longest,
                 temperature=asked.temperature,
                 structured=asked.structured,
-                backoff=Backoff(attempts=asked.attempts),
+                backoff=Backoff(attempts=asked.attempts, first=asked.wait),
                 pace=Pace(asked.per_minute, sleep=sleep),
                 purse=purse,
                 stopped=stopped,
