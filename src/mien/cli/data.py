@@ -179,6 +179,9 @@ def synthetic(
         float | None,
         typer.Option("--seconds", help="Length of a film (default: 2, of long ones 60)."),
     ] = None,
+    describe: Annotated[
+        bool, typer.Option("--describe", help="Also say in words what is seen and heard in each.")
+    ] = False,
     jobs: Jobs = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -197,7 +200,7 @@ def synthetic(
 
     made = synthesise(
         out, kind=kind.value, speakers=speakers, clips=clips, seed=seed, seconds=seconds,
-        jobs=jobs, quiet=quiet or as_json,
+        jobs=jobs, describe=describe, quiet=quiet or as_json,
     )  # fmt: skip
     say(made.to_dict(), as_json, made.text)
 

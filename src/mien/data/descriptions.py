@@ -7,6 +7,7 @@ line that was only half written is cut off when the file is opened for writing a
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import threading
@@ -18,6 +19,7 @@ from typing import Any, BinaryIO, Literal, NoReturn, Self
 from pydantic import Field, ValidationError
 
 from mien.config import Settings
+from mien.data.rows import Row
 from mien.errors import DataError
 
 if os.name == "posix":
@@ -113,6 +115,12 @@ class Description(Settings):
     def done(self) -> bool:
         """Whether nobody has to be asked again."""
         return self.status not in ("waiting", "failed")
+
+
+def clip_hash(row: Row) -> str:
+    """Which media and which seconds a row means; not what it is called or labelled."""
+    meant = [row.video, row.audio, row.start, row.end, row.fps, row.person, row.box]
+    return hashlib.sha256(json.dumps(meant).encode()).hexdigest()[:16]
 
 
 def read(path: Path) -> list[Description]:

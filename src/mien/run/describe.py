@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mien.data import subset
-from mien.data.descriptions import Description, Journal, latest, read
+from mien.data.descriptions import Description, Journal, clip_hash, latest, read
 from mien.data.glimpse import Glimpse, Source, View, look
 from mien.data.manifest import Manifest
 from mien.data.rows import Row
@@ -21,7 +21,7 @@ from mien.language.exchange import Trouble
 from mien.language.patience import Purse, Spent
 from mien.run import describing, workers
 from mien.run.described import Plan, Tally
-from mien.run.describing import Panel, clip_hash
+from mien.run.describing import Panel
 from mien.run.progress import Bar
 from mien.run.prompts import Prompt
 from mien.run.talkers import Asked

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from mien.data.descriptions import Captions, Description, Origin, Second, Status
+from mien.data.descriptions import Captions, Description, Origin, Second, Status, clip_hash
 from mien.data.glimpse import Glimpse, View
 from mien.data.rows import Row
 from mien.language import asking
@@ -48,12 +46,6 @@ class Panel:
             prompt=f"{self.prompt.name}-{self.prompt.digest}",
             settings=dataclasses.asdict(self.view) | self.settings,
         )
-
-
-def clip_hash(row: Row) -> str:
-    """Which media and which seconds a row means; not what it is called or labelled."""
-    meant = [row.video, row.audio, row.start, row.end, row.fps, row.person, row.box]
-    return hashlib.sha256(json.dumps(meant).encode()).hexdigest()[:16]
 
 
 def describe(
