@@ -54,11 +54,8 @@ def run(
     own = {name: given.pop(name) for name in list(given) if name in Asked.__slots__}
     if second is not None:
         own |= {"second_address": second.address, "second_model": "other"}
-    asked = Asked(
-        address=server.address,
-        model="m",
-        **{"view": View(pictures=2), "timeout": 5.0, "wait": 0.01} | own,
-    )
+    usual: dict[str, Any] = {"view": View(pictures=2), "timeout": 5.0, "wait": 0.01}
+    asked = Asked(address=server.address, model="m", **(usual | own))
     table = talkers.seat(asked, environment={"MIEN_KEY": "hush-key"}, quiet=True)
     return verb.describe(
         Manifest.read(corpus), out, table.panel, purse=table.purse, stop=table.stop, decoders=0,

@@ -206,6 +206,38 @@ def synthetic(
 
 
 @app.command()
+def embed(
+    descriptions: Annotated[Path, typer.Argument(help="What mien describe left.")],
+    manifest: Annotated[Path, typer.Option("--manifest", help="Whose rows are described.")],
+    encoder: Annotated[
+        str, typer.Option("--encoder", help="Sentence encoder: a folder, or a name on the hub.")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="The new manifest.")] = Path("described.jsonl"),
+    revision: Annotated[
+        str | None, typer.Option("--revision", help="Commit on the hub (default: the newest).")
+    ] = None,
+    root: Root = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Turn captions into vectors, for systems that learn from descriptions.
+
+    Each row with a description gets features.text: three vectors, of its visual, its audio and its
+    joint caption; one that it does not have is zeros. Each different text is encoded once, and kept
+    in mien's cache.
+
+    [dim]mien data embed descriptions.jsonl --manifest clips.prepared.jsonl
+    --encoder sentence-transformers/all-MiniLM-L6-v2 --out described.jsonl[/dim]
+    """
+    from mien.run.embed import embed as run
+
+    made = run(
+        descriptions, manifest, encoder, out, root=root, revision=revision, quiet=quiet or as_json
+    )
+    say(made.to_dict(), as_json, made.text)
+
+
+@app.command()
 def check(
     manifest: Annotated[Path, typer.Argument(help="Manifest: JSONL, CSV or Parquet.")],
     config: Annotated[

@@ -12,7 +12,7 @@ import json
 import os
 import threading
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Any, BinaryIO, Literal, NoReturn, Self
 
@@ -118,8 +118,12 @@ class Description(Settings):
 
 
 def clip_hash(row: Row) -> str:
-    """Which media and which seconds a row means; not what it is called or labelled."""
-    meant = [row.video, row.audio, row.start, row.end, row.fps, row.person, row.box]
+    """Which media and which seconds a row means; not what it is called or labelled.
+
+    Files count by their own names, not their folders: the same rows may be written elsewhere.
+    """
+    files = [name and PurePosixPath(name).name for name in (row.video, row.audio)]
+    meant = [*files, row.start, row.end, row.fps, row.person, row.box]
     return hashlib.sha256(json.dumps(meant).encode()).hexdigest()[:16]
 
 
