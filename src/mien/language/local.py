@@ -50,6 +50,8 @@ class Local:
             ) from error
         self._device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         self._model.to(self._device).eval()
+        ears = ("feature_extractor", "audio_processor")
+        self._hears = any(getattr(self._processor, name, None) is not None for name in ears)
         self._longest = longest
         self._name = folder.name
         self._lock = threading.Lock()
@@ -67,6 +69,8 @@ class Local:
         """
         import torch
 
+        if any(isinstance(part, Sound) for m in messages for part in m.parts) and not self._hears:
+            raise LanguageError("this model cannot hear", where=self._name, fix="leave --sound out")
         talk = [_turn(message) for message in messages]
         talk[-1]["content"].append({"type": "text", "text": _FORM + json.dumps(schema)})
         with self._lock, torch.inference_mode():

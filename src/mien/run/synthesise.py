@@ -103,29 +103,41 @@ def synthesise(
             fix="the same command goes on from there",
         ) from None
     manifest = synthetic.finish(out, recipe)
-    words = _describe(Path(out), manifest, recipe) if describe else None
+    words = None
+    if describe:
+        words = _describe(Path(out), manifest, recipe, jobs, quiet=quiet)
     return Made(manifest, total, len(waiting), recipe.speakers, time.monotonic() - began, words)
 
 
-def _describe(folder: Path, manifest: Path, recipe: Recipe) -> Path:
+def _describe(
+    folder: Path, manifest: Path, recipe: Recipe, jobs: int | None, *, quiet: bool
+) -> Path:
     """Put all films into words, in the format of `mien describe`."""
     by = Origin(
         kind="template", model=captioned.NAME, prompt=captioned.NAME,
         settings={"films": synthetic.VERSION, "seed": recipe.seed},
     )  # fmt: skip
     rows = Manifest.read(manifest).rows
-    lines = [
-        Description(
-            id=row.id,
-            clip=descriptions.clip_hash(row),
-            status="described",
-            captions=captioned.described(take),
-            by=by,
-        )
-        for row, take in zip(rows, recipe.takes(), strict=True)
-    ]
+    results = workers.over(
+        captioned.described, recipe.takes(), jobs=jobs, name=lambda take: take.id
+    )
+    lines: dict[int, Description] = {}
+    began = time.monotonic()
+    with Bar("describing", len(rows), unit="films", quiet=quiet) as bar, workers.ended(results):
+        for index, captions in results:
+            if isinstance(captions, MienError):
+                raise captions
+            row = rows[index]
+            lines[index] = Description(
+                id=row.id,
+                clip=descriptions.clip_hash(row),
+                status="described",
+                captions=captions,
+                by=by,
+            )
+            bar.advance("", rate=len(lines) / max(1e-9, time.monotonic() - began))
     path = folder / "descriptions.jsonl"
-    descriptions.write(path, lines)
+    descriptions.write(path, [lines[index] for index in sorted(lines)])
     return path
 
 
