@@ -1,0 +1,159 @@
+"""Clips of a face and a voice as masked autoencoders read them: sizes, front ends, what is rebuilt.
+
+Shapes: B clips, T frames, H x W pixels, M hidden patches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Literal, Self
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor
+
+from mien.config import Settings
+from mien.errors import ConfigError
+from mien.parts.alignment import AlignedMedia, MaskedMedia
+from mien.parts.audio import OfficialFbank
+from mien.parts.augment import Augment, ScaleCrop
+from mien.parts.patches import Patches
+from mien.parts.pretext import patch_targets
+from mien.parts.vision import IMAGENET_MEAN, IMAGENET_STD, VideoFrontEnd
+
+Modality = Literal["audio", "video"]
+BOTH = ("video", "audio")  # in the order in which heads read them
+CHANNELS = {"video": 3, "audio": 1}
+
+RATE = 16000  # samples a second of the analysis
+WINDOW, HOP = 400, 160  # samples of a frame of sound, and from one to the next
+AUDIOSET = (-4.2677393, 2 * 4.5689974)  # mean, and twice the deviation, of its filter banks
+
+
+class ClipSettings(Settings):
+    """How a clip is looked at and cut into patches, and how much of it is hidden."""
+
+    modalities: tuple[Modality, ...] = Field(("audio", "video"), min_length=1)
+
+    patch: int = Field(16, ge=1, description="height and width of a patch of a frame")
+    tubelet: int = Field(2, ge=1, description="frames that a patch lasts")
+    sound_patch: int = Field(16, ge=1, description="sides of a patch of a spectrogram")
+    video_hidden: float = Field(0.9, gt=0, lt=1, description="share of places hidden, as tubes")
+    audio_hidden: float = Field(0.8, gt=0, lt=1, description="share of patches hidden, anywhere")
+    frame_difference: bool = Field(
+        True, description="rebuild each second frame as its difference to the one before"
+    )
+
+    frames: int = Field(16, ge=1, description="frames a view")
+    stride: int = Field(4, ge=1, description="recorded frames from one to the next")
+    size: int = Field(160, ge=1, description="height and width of frames")
+    views: int = Field(2, ge=1, description="windows of an evaluated clip, answers averaged")
+    fit: Literal["stretch", "crop"] = Field("stretch", description="frames that are not square")
+    augment: bool = Field(True, description="random changes of training frames and loudness")
+    audio_source_rate: int = Field(16000, ge=1, description="samples a second of the waveforms")
+    mels: int = Field(128, ge=1, description="bands of the spectrogram")
+    sound_frames: int = Field(256, ge=1, description="its rows, one every 10 ms")
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The modalities, in the order in which their features are read."""
+        return tuple(name for name in BOTH if name in self.modalities)
+
+    @property
+    def patch_size(self) -> dict[str, tuple[int, ...]]:
+        """Sides of a patch of each modality."""
+        return {
+            "audio": (self.sound_patch, self.sound_patch),
+            "video": (self.tubelet, self.patch, self.patch),
+        }
+
+    @property
+    def hidden(self) -> dict[str, float]:
+        """Share of each modality's patches that pre-training hides."""
+        return {"audio": self.audio_hidden, "video": self.video_hidden}
+
+    @model_validator(mode="after")
+    def _patches_fit(self) -> Self:
+        """Patches divide what they are cut from."""
+        if self.frame_difference and self.tubelet % 2:
+            raise ValueError("differences are taken within a patch: tubelet=2")
+        video, audio = (self.frames, self.size, self.size), (self.sound_frames, self.mels)
+        for extents, sides in (
+            (video, self.patch_size["video"]),
+            (audio, self.patch_size["audio"]),
+        ):
+            if any(extent % side for extent, side in zip(extents, sides, strict=True)):
+                raise ValueError(f"patches of {sides} do not divide an input of {extents}")
+        return self
+
+
+def need_both(config: ClipSettings) -> None:
+    """Refuse to set one modality against the other where only one is read."""
+    if len(config.reads) < len(BOTH):
+        raise ConfigError(
+            "pre-training sets sound against pictures, and needs both",
+            where=f"model.modalities={list(config.modalities)}",
+            fix="pre-train with both; stage.finetune.model.modalities=[audio] reads one",
+        )
+
+
+def front_end(
+    config: ClipSettings, *, answering: bool, hidden: Mapping[str, float] | None = None
+) -> AlignedMedia:
+    """Frames to pixels (B, 3, T, H, W), their sound to filter banks (B, 1, time, mel).
+
+    Args:
+        config: sizes.
+        answering: whether the stage answers tasks. Then training changes frames in more ways, and
+            evaluation looks at several views; else at one.
+        hidden: shares of patches for which masks are drawn; None: no masks.
+    """
+    augment = Augment() if answering else ScaleCrop()
+    video = VideoFrontEnd(
+        frames=config.frames,
+        stride=config.stride,
+        size=config.size,
+        views=config.views if answering else 1,
+        fit=config.fit,
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
+        spread=answering,
+        augment=augment if config.augment else None,
+    )
+    audio = OfficialFbank(
+        rate=RATE,
+        source_rate=config.audio_source_rate,
+        mels=config.mels,
+        window=1000 * WINDOW // RATE,
+        seconds=(WINDOW + HOP * (config.sound_frames - 1)) / RATE,
+        frames=config.sound_frames,
+        short="end",
+        gain=config.augment,
+        scale=AUDIOSET,
+    )
+    seconds = config.frames * config.stride / 25
+    if hidden is None:
+        return AlignedMedia(video, audio, seconds=seconds)
+    by_patch = {name: (config.patch_size[name], share) for name, share in hidden.items()}
+    return MaskedMedia(video, audio, seconds=seconds, hidden=by_patch)
+
+
+def patches(config: ClipSettings, name: str, dim: int) -> Patches:
+    """What cuts a modality into tokens of a width."""
+    return Patches(CHANNELS[name], config.patch_size[name], dim)
+
+
+def targets(config: ClipSettings) -> dict[str, Callable[[Tensor, Tensor], Tensor]]:
+    """What is to be rebuilt of each modality, (B, M, values of a patch)."""
+
+    def video_target(video: Tensor, hidden: Tensor) -> Tensor:
+        # Of colours in 0..1: what is added to their deviation is small compared with that.
+        mean, std = (torch.tensor(v).view(3, 1, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
+        colours = torch.addcmul(mean.to(video), video, std.to(video))
+        size, difference = config.patch_size["video"], config.frame_difference
+        return patch_targets(colours, size, hidden, frame_difference=difference)
+
+    def audio_target(audio: Tensor, hidden: Tensor) -> Tensor:
+        return patch_targets(audio, config.patch_size["audio"], hidden)
+
+    return {"audio": audio_target, "video": video_target}
