@@ -280,8 +280,12 @@ class MaskedAutoencoder(nn.Module):
         for name in self.decoders.keys() - given.keys():  # as if every clip lacked it
             pretext.add_absent(output, name, self.levels)
         if not self.training:
-            output.aux |= pretext.similarities(output, self.levels, self.temperature)
+            output.aux |= pretext.similarities(output, self.levels, self.temperature_now())
         return output
+
+    def temperature_now(self) -> float:
+        """The temperature; a subclass may learn it."""
+        return self.temperature
 
 
 class AudioVisualAutoencoder(MaskedAutoencoder):
