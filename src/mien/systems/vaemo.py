@@ -288,6 +288,7 @@ class Injection(Pretraining):
                 fix=f"model.text_dim={text.shape[2]}",
             )
         there = text.any(2) if known is None else text.any(2) & known
+        text = text.masked_fill(~there[..., None], 0)
         missing = len(CAPTIONS) - text.shape[1]
         if missing and there.any():
             raise DataError(f"a clip has {text.shape[1]} descriptions", fix=_WANTED)
