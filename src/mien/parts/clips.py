@@ -1,10 +1,11 @@
-"""Clips of a face and a voice as masked autoencoders read them: sizes, front ends, what is rebuilt.
+"""Clips of a face and a voice for masked autoencoders: sizes, front ends, decoders, objective.
 
 Shapes: B clips, T frames, H x W pixels, M hidden patches.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Literal, Self
 
@@ -17,9 +18,12 @@ from mien.errors import ConfigError
 from mien.parts.alignment import AlignedMedia, MaskedMedia
 from mien.parts.audio import OfficialFbank
 from mien.parts.augment import Augment, ScaleCrop
+from mien.parts.autoencoder import PatchDecoder
+from mien.parts.losses import Combined, Contrast
 from mien.parts.patches import Patches
-from mien.parts.pretext import patch_targets
+from mien.parts.pretext import Reconstruction, patch_targets
 from mien.parts.vision import IMAGENET_MEAN, IMAGENET_STD, VideoFrontEnd
+from mien.types import Objective
 
 Modality = Literal["audio", "video"]
 BOTH = ("video", "audio")  # in the order in which heads read them
@@ -31,9 +35,21 @@ AUDIOSET = (-4.2677393, 2 * 4.5689974)  # mean, and twice the deviation, of its 
 
 
 class ClipSettings(Settings):
-    """How a clip is looked at and cut into patches, and how much of it is hidden."""
+    """How a clip is looked at, cut into patches, hidden, rebuilt, and contrasted."""
 
     modalities: tuple[Modality, ...] = Field(("audio", "video"), min_length=1)
+
+    dim: int = Field(512, ge=2, description="width of the encoders")
+    heads: int = Field(8, ge=1, description="their attention heads")
+    decoder_dim: int = Field(384, ge=2, description="width of the decoders")
+    decoder_depth: int = Field(4, ge=1, description="blocks of each decoder")
+    decoder_heads: int = Field(6, ge=1)
+    drop_path: float = Field(0.1, ge=0, lt=1, description="of the last blocks, in fine-tuning")
+    contrast: float = Field(0.0025, ge=0, description="factor on each contrast of pre-training")
+    temperature: float = Field(0.07, gt=0, description="of its similarities")
+    negatives: Literal["gathered", "local"] = Field(
+        "gathered", description="of the whole batch, or of a process's own part"
+    )
 
     patch: int = Field(16, ge=1, description="height and width of a patch of a frame")
     tubelet: int = Field(2, ge=1, description="frames that a patch lasts")
@@ -141,6 +157,39 @@ def front_end(
 def patches(config: ClipSettings, name: str, dim: int) -> Patches:
     """What cuts a modality into tokens of a width."""
     return Patches(CHANNELS[name], config.patch_size[name], dim)
+
+
+def decoders(config: ClipSettings, *, looks: int = 0) -> dict[str, PatchDecoder]:
+    """A decoder for each modality; the last ``looks`` of its blocks look back at a level."""
+    return {
+        name: PatchDecoder(
+            config.dim,
+            width=config.decoder_dim,
+            depth=config.decoder_depth,
+            heads=config.decoder_heads,
+            outputs=CHANNELS[name] * math.prod(config.patch_size[name]),
+            looks=looks,
+        )
+        for name in BOTH
+    }
+
+
+def rebuild_and_contrast(
+    config: ClipSettings, levels: Mapping[str, int], temperature: str | float
+) -> Combined:
+    """Errors of both modalities, and a contrast between them.
+
+    Args:
+        config: its factor, and which negatives it has.
+        levels: whose features are contrasted, by the name of the term.
+        temperature: as :class:`Contrast` takes it.
+    """
+    parts: list[tuple[str, float, Objective]] = [(name, 1.0, Reconstruction(name)) for name in BOTH]
+    local = config.negatives == "local"
+    for name, level in levels.items() if config.contrast else ():
+        pair = Contrast(f"video_{level}", f"audio_{level}", temperature, local=local)
+        parts.append((name, config.contrast, pair))
+    return Combined(parts)
 
 
 def targets(config: ClipSettings) -> dict[str, Callable[[Tensor, Tensor], Tensor]]:

@@ -19,7 +19,7 @@ Shapes: B clips, V views, T frames a view, H x W pixels, N patches, K visible on
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, Self
+from typing import Self
 
 import torch
 from pydantic import Field, model_validator
@@ -30,13 +30,10 @@ from mien.parts.autoencoder import (
     AudioVisualAutoencoder,
     CrossModalEncoder,
     LevelPool,
-    PatchDecoder,
     PatchEncoder,
 )
 from mien.parts.clips import BOTH, ClipSettings
-from mien.parts.losses import Combined, Contrast
 from mien.parts.model import Model, blank
-from mien.parts.pretext import Reconstruction
 from mien.parts.views import Described, ViewedNetwork, check_once_a_clip
 from mien.systems.hicmae_official import convert
 from mien.types import Objective, Specs, Stage, Unit
@@ -47,22 +44,11 @@ __all__ = ["STAGES", "Config", "convert"]
 class Config(ClipSettings):
     """Where nothing else is said, defaults are those of the official code for size B."""
 
-    dim: int = Field(512, ge=2, description="width of the encoders")
     depth: int = Field(10, ge=1, description="blocks of each encoder")
-    heads: int = Field(8, ge=1, description="attention heads of encoders and fusion")
     fusion_depth: int = Field(2, ge=1, description="cross-modal blocks of each stream")
-    decoder_dim: int = Field(384, ge=2, description="width of the decoders")
     decoder_depth: int = Field(4, ge=2, description="blocks of each decoder")
-    decoder_heads: int = Field(6, ge=1)
     levels: tuple[int, ...] = Field(
         (4, 7, 10), description="blocks, from 1, that are contrasted and looked back at"
-    )
-    drop_path: float = Field(0.1, ge=0, lt=1, description="of the last blocks, in fine-tuning")
-
-    contrast: float = Field(0.0025, ge=0, description="factor on each level's contrast")
-    temperature: float = Field(0.07, gt=0)
-    negatives: Literal["gathered", "local"] = Field(
-        "gathered", description="of the whole batch, or of a process's own part (official)"
     )
 
     @model_validator(mode="after")
@@ -104,22 +90,10 @@ def _fusion(config: Config, drop_path: float) -> CrossModalEncoder:
 
 def _pretraining(config: Config) -> AudioVisualAutoencoder:
     encoders = {name: _encoder(config, name, 0.0) for name in BOTH}
-    decoders = {
-        name: PatchDecoder(
-            config.dim,
-            width=config.decoder_dim,
-            depth=config.decoder_depth,
-            heads=config.decoder_heads,
-            outputs=encoder.patches.values,
-            looks=config.decoder_depth - 1,
-        )
-        for name, encoder in encoders.items()
-    }
-
     return AudioVisualAutoencoder(
         encoders,
         _fusion(config, 0.0),
-        decoders,
+        clips.decoders(config, looks=config.decoder_depth - 1),
         targets=clips.targets(config),
         levels=config.levels,
         temperature=config.temperature,
@@ -129,18 +103,8 @@ def _pretraining(config: Config) -> AudioVisualAutoencoder:
 def rebuild_and_contrast(config: Config, specs: Specs) -> Objective:
     """Errors of both modalities, and the contrast between them at every level."""
     del specs
-    parts: list[tuple[str, float, Objective]] = [(name, 1.0, Reconstruction(name)) for name in BOTH]
-    if config.contrast:
-        local = config.negatives == "local"
-        parts += [
-            (
-                f"contrast_{level}",
-                config.contrast,
-                Contrast(f"video_{level}", f"audio_{level}", config.temperature, local=local),
-            )
-            for level in config.levels
-        ]
-    return Combined(parts)
+    levels = {f"contrast_{level}": level for level in config.levels}
+    return clips.rebuild_and_contrast(config, levels, config.temperature)
 
 
 # -- fine-tuning -----------------------------------------------------------------------------------

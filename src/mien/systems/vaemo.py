@@ -37,11 +37,11 @@ from torch import Tensor, nn
 
 from mien.errors import DataError
 from mien.parts import clips, masking
-from mien.parts.autoencoder import LevelPool, PatchDecoder
+from mien.parts.autoencoder import LevelPool
 from mien.parts.clips import BOTH, ClipSettings
 from mien.parts.losses import Combined, Contrast
 from mien.parts.model import Model, blank, clips_with, given_of, known_positions
-from mien.parts.pretext import Reconstruction, flags
+from mien.parts.pretext import flags
 from mien.parts.unified import (
     SHARED,
     TOGETHER,
@@ -62,26 +62,14 @@ _WANTED = '"features": {"text": ...}, (3, D): a visual, an audio and a joint des
 class Config(ClipSettings):
     """Inputs are HiCMAE's, so that the two compare; sizes and factors are our choice."""
 
-    dim: int = Field(512, ge=2, description="width of the encoder")
-    depth: int = Field(12, ge=1, description="its blocks")
-    heads: int = Field(8, ge=1, description="its attention heads")
+    depth: int = Field(12, ge=1, description="blocks of the encoder")
     separate_norms: bool = Field(True, description="a last norm for each pass, or one for all")
-    drop_path: float = Field(0.1, ge=0, lt=1, description="of the last block, in fine-tuning")
     level_pool: bool = Field(
         False, description="the head reads a learned mean of all blocks, not the last one alone"
     )
-
-    decoder_dim: int = Field(384, ge=2, description="width of the decoders")
-    decoder_depth: int = Field(4, ge=1, description="blocks of each decoder")
-    decoder_heads: int = Field(6, ge=1)
-    contrast: float = Field(0.0025, ge=0, description="factor on the contrast of pre-training")
-    temperature: float = Field(0.07, gt=0, description="of that contrast")
     learn_temperature: bool = Field(False, description="start from temperature and tau, and learn")
     projection: int = Field(
         256, ge=0, description="width of what is contrasted; 0 contrasts the encoder's own means"
-    )
-    negatives: Literal["gathered", "local"] = Field(
-        "gathered", description="of the whole batch, or of a process's own part"
     )
     frame_difference: bool = Field(
         False, description="rebuild each second frame as its difference to the one before"
@@ -152,22 +140,11 @@ class Pretraining(UnifiedAutoencoder):
     """
 
     def __init__(self, config: Config, *, rebuilds: bool = True) -> None:
-        names = BOTH if rebuilds else ()
         encoder = _encoder(config)
-        decoders = {
-            name: PatchDecoder(
-                config.dim,
-                width=config.decoder_dim,
-                depth=config.decoder_depth,
-                heads=config.decoder_heads,
-                outputs=clips.patches(config, name, 1).values,
-            )
-            for name in names
-        }
         super().__init__(
             encoder,
-            decoders,
-            {name: _projection(config) for name in names},
+            clips.decoders(config) if rebuilds else {},
+            {name: _projection(config) for name in BOTH} if rebuilds else {},
             targets=clips.targets(config) if rebuilds else {},
             temperature=config.temperature,
             learned=config.learn_temperature,
@@ -177,13 +154,8 @@ class Pretraining(UnifiedAutoencoder):
 def rebuild_and_contrast(config: Config, specs: Specs) -> Combined:
     """Errors of both modalities, and the contrast between them."""
     del specs
-    parts: list[tuple[str, float, Objective]] = [(name, 1.0, Reconstruction(name)) for name in BOTH]
-    if config.contrast:
-        scale = "scale" if config.learn_temperature else config.temperature
-        level, local = config.depth, config.negatives == "local"
-        contrast = Contrast(f"video_{level}", f"audio_{level}", scale, local=local)
-        parts.append(("contrast", config.contrast, contrast))
-    return Combined(parts)
+    scale = "scale" if config.learn_temperature else config.temperature
+    return clips.rebuild_and_contrast(config, {"contrast": config.depth}, scale)
 
 
 # -- stage 2: knowledge injection ------------------------------------------------------------------
