@@ -271,8 +271,8 @@ def test_absent_descriptions_change_nothing() -> None:
     output = model(batch)
     terms = objective(output, batch)
     for name, rows in (("video", [0, 4]), ("audio", [0, 1, 3, 4]), ("both", [0, 1, 4])):
-        pair = (output.features[f"{name}_{word}"][rows] for word in ("path", "caption"))
-        torch.testing.assert_close(terms[f"{name}/loss"], _nce(*pair, 0.07))
+        path, caption = (output.features[f"{name}_{word}"][rows] for word in ("path", "caption"))
+        torch.testing.assert_close(terms[f"{name}/loss"], _nce(path, caption, 0.07))
     torch.autograd.backward(terms["loss"])
     assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
     blank = {"text": torch.zeros(5, 1, 8), **{k: batch.inputs[k] for k in ("audio", "video")}}
