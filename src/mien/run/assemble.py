@@ -60,7 +60,7 @@ def dataset(
     """Rows as a stage reads them: the modalities it knows, wants, and the rows have."""
     wanted = [*(getattr(settings.model, "modalities", None) or stage.modalities), *stage.beside]
     stages: Mapping[str, Stage] = registry.system(settings.system).load().STAGES
-    known = {name for each in stages.values() for name in (*each.modalities, *each.beside)}
+    known = sorted({n for each in stages.values() for n in (*each.modalities, *each.beside)})
     unknown = [name for name in settings.data.inputs if name not in known]
     if unknown:
         raise ConfigError(f"data.inputs names {unknown[0]!r}: {did_you_mean(unknown[0], known)}")
