@@ -16,7 +16,7 @@ from mien.parts.autoencoder import (
     PatchEncoder,
 )
 from mien.parts.patches import Patches, positions
-from mien.parts.pretext import patch_targets
+from mien.parts.pretext import PatchTarget
 from mien.types import Output
 
 DIM, WIDTH, LEVELS = 8, 6, (1, 3)
@@ -147,10 +147,7 @@ def autoencoder() -> AudioVisualAutoencoder:
             )
             for name, part in encoders.items()
         },
-        targets={
-            "video": lambda x, hidden: patch_targets(x, SIDES["video"], hidden),
-            "audio": lambda x, hidden: patch_targets(x, SIDES["audio"], hidden),
-        },
+        targets={name: PatchTarget(sides) for name, sides in SIDES.items()},
         levels=LEVELS,
         temperature=0.07,
     )

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from mien.errors import DataError
-from mien.parts.patches import Patches, cut, grid_of, positions
+from mien.parts.patches import Patches, cut, grid_of, positions, put
 
 VIDEO, SIZE = (2, 3, 4, 6, 4), (2, 3, 2)
 
@@ -24,6 +24,19 @@ def test_a_video_is_cut_frame_by_frame_row_by_row() -> None:
             for w in range(0, 4, 2):
                 assert torch.equal(pieces[:, number], x[:, :, t : t + 2, h : h + 3, w : w + 2])
                 number += 1
+
+
+@pytest.mark.parametrize(("shape", "size"), [(VIDEO, SIZE), ((2, 1, 6, 4), (3, 2))])
+def test_patches_are_put_where_others_were_cut(
+    shape: tuple[int, ...], size: tuple[int, ...]
+) -> None:
+    x, which = torch.randn(shape), torch.tensor([[3, 0], [1, 2]])
+    assert torch.equal(put(x, size, which, cut(x, size, which)), x)
+    found = put(x, size, which, torch.zeros_like(cut(x, size, which)))
+    pieces = cut(x, size)
+    for row, places in enumerate(which.tolist()):
+        pieces[row, places] = 0
+    assert torch.equal(cut(found, size), pieces)
 
 
 @pytest.mark.parametrize(

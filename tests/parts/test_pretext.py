@@ -121,3 +121,41 @@ def test_similarities_are_cosines_of_every_video_to_every_sound() -> None:
             v, a = features["video_2"][i], features["audio_2"][j]
             expected = float((v * a).sum() / (v.norm() * a.norm())) / 0.5
             assert float(found[i, j]) == pytest.approx(expected, abs=1e-5)
+
+
+# -- put back --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("difference", [False, True])
+def test_a_target_put_back_is_the_original(difference: bool) -> None:
+    mean, std = (0.4, 0.5, 0.6), (0.1, 0.2, 0.3)
+    target = pretext.PatchTarget(SIZE, frame_difference=difference, mean=mean, std=std)
+    middle, scale = (torch.tensor(v).view(3, 1, 1, 1) for v in (mean, std))
+    normal = (clip() - middle) / scale
+    torch.testing.assert_close(target.shown(normal), clip())
+    torch.testing.assert_close(target.rebuilt(normal, target(normal, HIDDEN), HIDDEN), clip())
+
+
+@pytest.mark.parametrize("difference", [False, True])
+def test_what_was_made_stands_in_the_hidden_patches_alone(difference: bool) -> None:
+    """Value by value: what was made, with the deviation and the mean of the original patch."""
+    video = clip()
+    made = torch.randn(2, 4, 24, generator=torch.Generator().manual_seed(1))
+    found = pretext.PatchTarget(SIZE, frame_difference=difference).rebuilt(video, made, HIDDEN)
+    expected = video.clone()
+    for b, places in enumerate(HIDDEN.tolist()):
+        for m, place in enumerate(places):
+            t, h, w = 2 * (place // 4), 2 * (place // 2 % 2), 2 * (place % 2)
+            for c in range(3):
+                box = (b, c, slice(t, t + 2), slice(h, h + 2), slice(w, w + 2))
+                values = made[b, m].view(2, 2, 2, 3)[..., c].clone()
+                if difference:
+                    values[1] = values[0] + values[1]
+                expected[box] = values * (video[box].std() + 1e-6) + video[box].mean()
+    torch.testing.assert_close(found, expected)
+
+
+def test_a_patch_of_one_value_stays_so_whatever_was_made_of_it() -> None:
+    silent, where = torch.zeros(1, 1, 2, 4), torch.tensor([[0, 1]])
+    found = pretext.PatchTarget((2, 2)).rebuilt(silent, torch.randn(1, 2, 4), where)
+    assert found.abs().max() < 1e-5

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from mien.parts import masking
 from mien.parts.autoencoder import LevelPool, PatchDecoder
 from mien.parts.patches import Patches, positions
-from mien.parts.pretext import patch_targets
+from mien.parts.pretext import PatchTarget
 from mien.parts.unified import (
     SHARED,
     TOGETHER,
@@ -141,10 +141,7 @@ def autoencoder(*, learned: bool = False) -> UnifiedAutoencoder:
             for name, sides in SIDES.items()
         },
         {name: nn.Linear(DIM, 5) for name in SIDES},
-        targets={
-            "video": lambda x, hidden: patch_targets(x, SIDES["video"], hidden),
-            "audio": lambda x, hidden: patch_targets(x, SIDES["audio"], hidden),
-        },
+        targets={name: PatchTarget(sides) for name, sides in SIDES.items()},
         temperature=0.07,
         learned=learned,
     )

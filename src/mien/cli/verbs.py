@@ -237,6 +237,10 @@ def report(
         Path | None,
         typer.Option("--out", help="The page (default: report.html in the run, or here)."),
     ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", help="Manifest: clips for a masked pre-training to rebuild."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Put runs on one page: curves, scores, confusion, calibration, groups; tests between runs.
@@ -246,10 +250,12 @@ def report(
     [dim]mien report runs/a[/dim]
 
     [dim]mien report runs/both runs/video runs/audio --out comparison.html[/dim]
+
+    [dim]mien report runs/pre --data clips.jsonl[/dim]
     """
     from mien.report.runs import report as run
 
-    found = run(runs, out)
+    found = run(runs, out, data=data)
     say(found.summary, as_json, f"{found.path} is ready; its numbers: {found.path.stem}.json")
 
 

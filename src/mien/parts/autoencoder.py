@@ -5,7 +5,7 @@ Shapes: B clips, N patches, K of them visible, D width of an encoder, W width of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -199,8 +199,7 @@ class MaskedAutoencoder(nn.Module):
 
     Args:
         decoders: by modality.
-        targets: by modality, what is to be rebuilt, (B, N - K, values of a patch), of the input
-            and the places of its hidden patches.
+        targets: by modality, what is to be rebuilt.
         levels: numbers of the blocks, from 1 to the last, whose means are features.
         temperature: of the similarities between features.
     """
@@ -209,7 +208,7 @@ class MaskedAutoencoder(nn.Module):
         self,
         decoders: Mapping[str, PatchDecoder],
         *,
-        targets: Mapping[str, Callable[[Tensor, Tensor], Tensor]],
+        targets: Mapping[str, pretext.PatchTarget],
         levels: Sequence[int],
         temperature: float,
     ) -> None:
@@ -306,7 +305,7 @@ class AudioVisualAutoencoder(MaskedAutoencoder):
         fusion: CrossModalEncoder,
         decoders: Mapping[str, PatchDecoder],
         *,
-        targets: Mapping[str, Callable[[Tensor, Tensor], Tensor]],
+        targets: Mapping[str, pretext.PatchTarget],
         levels: Sequence[int],
         temperature: float,
     ) -> None:

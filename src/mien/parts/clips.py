@@ -1,17 +1,15 @@
 """Clips of a face and a voice for masked autoencoders: sizes, front ends, decoders, objective.
 
-Shapes: B clips, T frames, H x W pixels, M hidden patches.
+Shapes: B clips, T frames, H x W pixels.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Literal, Self
 
-import torch
 from pydantic import Field, model_validator
-from torch import Tensor
 
 from mien.config import Settings
 from mien.errors import ConfigError
@@ -21,7 +19,7 @@ from mien.parts.augment import Augment, ScaleCrop
 from mien.parts.autoencoder import PatchDecoder
 from mien.parts.losses import Combined, Contrast
 from mien.parts.patches import Patches
-from mien.parts.pretext import Reconstruction, patch_targets
+from mien.parts.pretext import PatchTarget, Reconstruction
 from mien.parts.vision import IMAGENET_MEAN, IMAGENET_STD, VideoFrontEnd
 from mien.types import Objective
 
@@ -192,17 +190,15 @@ def rebuild_and_contrast(
     return Combined(parts)
 
 
-def targets(config: ClipSettings) -> dict[str, Callable[[Tensor, Tensor], Tensor]]:
-    """What is to be rebuilt of each modality, (B, M, values of a patch)."""
-
-    def video_target(video: Tensor, hidden: Tensor) -> Tensor:
-        # Of colours in 0..1: what is added to their deviation is small compared with that.
-        mean, std = (torch.tensor(v).view(3, 1, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
-        colours = torch.addcmul(mean.to(video), video, std.to(video))
-        size, difference = config.patch_size["video"], config.frame_difference
-        return patch_targets(colours, size, hidden, frame_difference=difference)
-
-    def audio_target(audio: Tensor, hidden: Tensor) -> Tensor:
-        return patch_targets(audio, config.patch_size["audio"], hidden)
-
-    return {"audio": audio_target, "video": video_target}
+def targets(config: ClipSettings) -> dict[str, PatchTarget]:
+    """What is to be rebuilt of each modality."""
+    return {
+        "audio": PatchTarget(config.patch_size["audio"]),
+        "video": PatchTarget(
+            config.patch_size["video"],
+            frame_difference=config.frame_difference,
+            # Of colours in 0..1: what is added to their deviation is small compared with that.
+            mean=IMAGENET_MEAN,
+            std=IMAGENET_STD,
+        ),
+    }

@@ -103,15 +103,21 @@ class Model(nn.Module):
 
     def forward(self, batch: Batch, mixing: Mixing | None = None) -> Output:
         """Recorded tensors to answers; in training clips may be mixed on the way."""
+        inputs, drawn, mask = self.prepared(batch, mixing)
+        output: Output = self.network(**inputs, **drawn, mask=mask, present=batch.present)
+        return output
+
+    def prepared(
+        self, batch: Batch, mixing: Mixing | None = None
+    ) -> tuple[Tensors, Tensors, Tensors]:
+        """What the network is given: inputs, what was drawn for them, and masks."""
         # Spectra and statistics need full precision, also under autocast.
         with torch.autocast(batch.present.device.type, enabled=False):
             chosen = {"chosen": batch.chosen} if batch.chosen else {}
             inputs, mask = self.front_end(batch.inputs, batch.mask, **chosen)
             if mixing is not None:
                 inputs, mask = mixing.inputs(inputs, mask)
-            drawn = self.front_end.draw(inputs, batch.luck)
-        output: Output = self.network(**inputs, **drawn, mask=mask, present=batch.present)
-        return output
+            return inputs, self.front_end.draw(inputs, batch.luck), mask
 
 
 def given_of(reads: Iterable[str], **inputs: Tensor | None) -> Tensors:

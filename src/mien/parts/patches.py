@@ -46,6 +46,18 @@ def cut(x: Tensor, size: Sequence[int], which: Tensor | None = None) -> Tensor:
     return x[(row, *place)]
 
 
+def put(x: Tensor, size: Sequence[int], which: Tensor, patches: Tensor) -> Tensor:
+    """``x`` (B, C, ...) with other ``patches`` (B, K, C, *size) at ``which`` (B, K) of its own."""
+    grid, sides = grid_of(x.shape, size), len(size)
+    place = torch.unravel_index(which, grid)
+    row = torch.arange(len(x), device=x.device)[:, None]
+    made = torch.unflatten(cut(x, size), 1, grid).index_put((row, *place), patches)
+    # (B, *grid, C, *size) to (B, C, then the grid and the sides of a patch by turns)
+    turns = [n for axis in range(sides) for n in (1 + axis, 2 + sides + axis)]
+    whole: Tensor = made.permute(0, 1 + sides, *turns).reshape(x.shape)
+    return whole
+
+
 class Patches(nn.Module):
     """Every patch as a token: cut out and projected.
 

@@ -9,13 +9,14 @@ Shapes: B clips, M hidden patches, P values of a channel in a patch, C channels.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from mien.errors import ConfigError, DataError
-from mien.parts.patches import cut
+from mien.parts.patches import cut, put
 from mien.types import Batch, Output
 
 _EPS = 1e-6  # added to a deviation: a patch of one value has the target 0
@@ -33,12 +34,17 @@ def patch_targets(
         frame_difference: of each pair of frames, the second becomes its difference to the first;
             both are normalised before.
     """
-    patches = cut(x, size, hidden).flatten(3).transpose(2, 3)  # (B, M, P, C)
-    mean = patches.mean(2, keepdim=True)
-    target = (patches - mean) / (patches.std(2, keepdim=True) + _EPS)
+    patches, mean, std = _patches(x, size, hidden)
+    target = (patches - mean) / (std + _EPS)
     if frame_difference:
         target = _differences(target, size[0])
     return target.flatten(2)
+
+
+def _patches(x: Tensor, size: Sequence[int], hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Values (B, M, P, C), and the mean and deviation (B, M, 1, C) of each patch and channel."""
+    patches = cut(x, size, hidden).flatten(3).transpose(2, 3)
+    return patches, patches.mean(2, keepdim=True), patches.std(2, keepdim=True)
 
 
 def _differences(target: Tensor, frames: int) -> Tensor:
@@ -50,6 +56,83 @@ def _differences(target: Tensor, frames: int) -> Tensor:
     pairs = torch.unflatten(target, 2, (frames // 2, 2, -1))
     first, second = pairs.unbind(3)
     return torch.stack([first, second - first], 3).view_as(target)
+
+
+def _summed(target: Tensor, frames: int) -> Tensor:
+    """What :func:`_differences` took apart, put together again."""
+    pairs = torch.unflatten(target, 2, (frames // 2, 2, -1))
+    first, change = pairs.unbind(3)
+    return torch.stack([first, first + change], 3).view_as(target)
+
+
+class PatchTarget:
+    """What is to be rebuilt of one modality, and how it looks among what was visible.
+
+    Args:
+        size: of a patch.
+        frame_difference: as in :func:`patch_targets`.
+        mean: of each channel, where the input was normalised and its own scale matters: of colours
+            in 0..1, 1e-6 is nothing.
+        std: the same.
+    """
+
+    def __init__(
+        self,
+        size: Sequence[int],
+        *,
+        frame_difference: bool = False,
+        mean: Sequence[float] = (),
+        std: Sequence[float] = (),
+    ) -> None:
+        self.size, self.frame_difference = tuple(size), frame_difference
+        self.mean, self.std = tuple(mean), tuple(std)
+
+    def __call__(self, x: Tensor, hidden: Tensor) -> Tensor:
+        """The target (B, M, P * C) at ``hidden`` (B, M) of an input (B, C, ...)."""
+        own = self.shown(x)
+        return patch_targets(own, self.size, hidden, frame_difference=self.frame_difference)
+
+    def shown(self, x: Tensor) -> Tensor:
+        """An input (B, C, ...) in the scale that it had before it was normalised."""
+        if not self.mean:
+            return x
+        shape = (-1, *[1] * (x.ndim - 2))
+        mean, std = (torch.tensor(v).view(shape).to(x) for v in (self.mean, self.std))
+        return torch.addcmul(mean, x, std)
+
+    def rebuilt(self, x: Tensor, made: Tensor, hidden: Tensor) -> Tensor:
+        """The input as it is :meth:`shown`, with what was made of it (B, M, P * C) at ``hidden``.
+
+        A target knows neither how bright nor how rich in contrast a patch is: both are taken from
+        the original.
+        """
+        own = self.shown(x)
+        patches, mean, std = _patches(own, self.size, hidden)
+        values = made.to(own).view_as(patches)
+        if self.frame_difference:
+            values = _summed(values, self.size[0])
+        values = (values * (std + _EPS) + mean).transpose(2, 3)  # (B, M, C, P)
+        return put(own, self.size, hidden, torch.unflatten(values, 3, self.size))
+
+
+@runtime_checkable
+class Rebuilding(Protocol):
+    """What a masked autoencoder lets others look at; ``mien report`` shows any that has it.
+
+    Its front end draws ``NAME_hidden`` (B, N) for each modality. Outside training its Output has
+    ``aux["NAME"]``, what was made of the hidden patches in their order, (B, M, P * C), with
+    ``aux["NAME_present"]`` (B), and at each level ``features["NAME_LEVEL"]`` (B, D).
+    """
+
+    @property
+    def targets(self) -> Mapping[str, PatchTarget]:
+        """What is rebuilt, by modality."""
+        ...
+
+    @property
+    def levels(self) -> Sequence[int]:
+        """Where the features of two modalities are contrasted; none where they are not."""
+        ...
 
 
 def patch_error(made: Tensor, target: Tensor) -> Tensor:

@@ -189,7 +189,7 @@ class UnifiedAutoencoder(AroundUnified, MaskedAutoencoder):
         decoders: Mapping[str, PatchDecoder],
         projections: Mapping[str, nn.Module],
         *,
-        targets: Mapping[str, Callable[[Tensor, Tensor], Tensor]],
+        targets: Mapping[str, pretext.PatchTarget],
         temperature: float,
         learned: bool = False,
     ) -> None:

@@ -11,7 +11,8 @@ from mien.report.cells import Column
 from mien.report.folders import Json
 from mien.tasks import metrics
 
-_MOST_TERMS = 6
+_MOST_TERMS = 6  # of a plot
+_MOST_CHARTS = 4
 _COLOURS = ("k2", "k6", "k4", "k8", "k5", "k3")
 
 Series = Sequence[float | None]
@@ -37,8 +38,14 @@ def _stage(stage: str, curves: Sequence[Json], wanted: Sequence[str], count: int
     losses = _terms(curves, "train")
     kept = list(dict.fromkeys(name for curve in curves for name in curve["held_out"]))
     scores = [name for name in wanted if name in kept] or [n for n in kept if n not in losses]
-    shared = [name for name in losses if name in kept]  # a stage without tasks scores its terms
-    parts = [_chart(f"{stage}: losses", "loss", curves, losses, shared, chosen=not scores)]
+    parts = []
+    for at in range(0, len(losses), _MOST_TERMS):
+        own = losses[at : at + _MOST_TERMS]
+        shared = [name for name in own if name in kept]  # a stage without tasks scores its terms
+        title = f"{stage}: {'more ' * bool(at)}losses"
+        parts.append(_chart(title, "loss", curves, own, shared, chosen=not scores))
+        if scores:  # its terms matter less than what it was trained for
+            break
     if scores:
         parts.append(
             _chart(
@@ -58,7 +65,7 @@ def _stage(stage: str, curves: Sequence[Json], wanted: Sequence[str], count: int
 def _terms(curves: Sequence[Json], part: str) -> list[str]:
     """The terms of a loss, the whole of it first."""
     names = list(dict.fromkeys(name for curve in curves for name in curve[part]))
-    return sorted(names, key=lambda name: name != "loss")[:_MOST_TERMS]
+    return sorted(names, key=lambda name: name != "loss")[: _MOST_TERMS * _MOST_CHARTS]
 
 
 def _chart(

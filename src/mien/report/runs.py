@@ -14,10 +14,21 @@ from pathlib import Path
 
 from mien.errors import MienError, RunError
 from mien.notice import INTENDED_USE
-from mien.report import curves, document, folders, heads, matrices, pairs, scores, terms, words
+from mien.report import (
+    curves,
+    document,
+    folders,
+    heads,
+    matrices,
+    pairs,
+    rebuilt,
+    scores,
+    terms,
+    words,
+)
 from mien.report.folders import Json, Opened
 from mien.report.numbers import numbers
-from mien.run import checkpoint, compare, folder
+from mien.run import checkpoint, compare, folder, pretraining
 from mien.tasks import intervals
 
 __all__ = ["LIMIT", "Report", "page", "report"]
@@ -53,6 +64,7 @@ class _Room:
         rows: classes, labels or dimensions in their table.
         cells: classes in a confusion matrix.
         counts: whether a large matrix is shown twice, as shares and as counts.
+        clips: that a pre-training rebuilt.
     """
 
     slices: int
@@ -61,22 +73,30 @@ class _Room:
     rows: int
     cells: int
     counts: bool
+    clips: int
 
 
 _ROOMS = (
-    _Room(60, 24, 60, 400, 80, counts=True),
-    _Room(24, 12, 24, 120, 48, counts=False),
-    _Room(8, 4, 6, 24, 12, counts=False),
+    _Room(60, 24, 60, 400, 80, counts=True, clips=4),
+    _Room(24, 12, 24, 120, 48, counts=False, clips=2),
+    _Room(8, 4, 6, 24, 12, counts=False, clips=1),
 )
 
 
-def report(runs: Sequence[str | Path], out: str | Path | None = None) -> Report:
+def report(
+    runs: Sequence[str | Path],
+    out: str | Path | None = None,
+    *,
+    data: str | Path | None = None,
+) -> Report:
     """Put everything about one or several runs on one page, and into one JSON file beside it.
 
     Args:
         runs: finished runs, or families of folds and seeds; each family counts as one run.
         out: the page, ending in ``.html``, or a folder for it. None: ``report.html`` in the run's
             own folder, for several runs here.
+        data: manifest whose clips are shown to runs that rebuild what is hidden; None: no run is
+            loaded.
     """
     places = list({Path(run).resolve(): Path(run) for run in runs}.values())
     if not 0 < len(places) <= _MOST_RUNS:
@@ -88,17 +108,37 @@ def report(runs: Sequence[str | Path], out: str | Path | None = None) -> Report:
     found = [
         folders.opened(place, name) for place, name in zip(places, _names(places), strict=True)
     ]
+    told = [numbers(run) for run in found]
+    pictures = [_asked(run, body, data) for run, body in zip(found, told, strict=True)]
+    if data is not None and not any("pretraining" in body for body in told):
+        raise RunError(
+            "none of these runs rebuilds anything: --data is for masked pre-training",
+            where=_title(found),
+            fix="leave out --data; mien evaluate RUN --data scores a run on other clips",
+        )
     summary: Json = {
         "title": _title(found),
         "versions": folder.versions(),
         "intended_use": INTENDED_USE,
-        "runs": [numbers(run) for run in found],
+        "runs": told,
         "comparison": _comparison(found),
     }
-    html = page(summary)
+    html = page(summary, pictures)
     checkpoint.write_json(path.with_suffix(".json"), summary)
     checkpoint.write_bytes(path, html.encode())
     return Report(path, summary)
+
+
+def _asked(found: Opened, body: Json, data: str | Path | None) -> rebuilt.Pictures:
+    """Ask a self-supervised run about clips; its numbers go with the others, pictures come back."""
+    first = next(iter(found.members.values()))
+    if data is None or folder.read_labels(first):
+        return {}
+    asked = pretraining.ask(first, data, shown=_ROOMS[0].clips)
+    if asked is None:
+        return {}
+    body["pretraining"] = asked.numbers
+    return asked.clips
 
 
 def _path(places: Sequence[Path], out: Path | None) -> Path:
@@ -174,14 +214,17 @@ def _comparison(found: Sequence[Opened]) -> Json:
 # -- the page --------------------------------------------------------------------------------------
 
 
-def page(summary: Json) -> str:
+def page(summary: Json, pictures: Sequence[rebuilt.Pictures] = ()) -> str:
     """The page of a summary: as much of it as fits.
 
     Args:
         summary: what :func:`report` gathered.
+        pictures: of each run, or of none.
     """
+    shown = pictures or [{}] * len(summary["runs"])
     for room in _ROOMS:
-        html = document.document(summary["title"], _body(summary, room), style="runs.css")
+        body = _body(summary, shown, room)
+        html = document.document(summary["title"], body, style="runs.css")
         if len(html.encode()) <= LIMIT:
             return html
     raise RunError(
@@ -190,13 +233,16 @@ def page(summary: Json) -> str:
     )
 
 
-def _body(summary: Json, room: _Room) -> str:
+def _body(summary: Json, pictures: Sequence[rebuilt.Pictures], room: _Room) -> str:
     runs: Sequence[Json] = summary["runs"]
     parts = [heads.header(summary["title"], runs, summary["intended_use"]), "<main>"]
     if len(runs) > 1:
         inside = pairs.compared(runs, summary["comparison"])
         parts.append(f'<section id="compared"><h2>Side by side</h2>{inside}</section>')
-    parts += [_run(run, i, len(runs) > 1, room) for i, run in enumerate(runs)]
+    parts += [
+        _run(run, own, i, len(runs) > 1, room)
+        for i, (run, own) in enumerate(zip(runs, pictures, strict=True))
+    ]
     parts.append(f"</main>{_footer(summary['versions'])}")
     return "".join(parts)
 
@@ -210,14 +256,12 @@ def _footer(versions: Mapping[str, str]) -> str:
     )
 
 
-def _run(run: Json, number: int, several: bool, room: _Room) -> str:
+def _run(run: Json, pictures: rebuilt.Pictures, number: int, several: bool, room: _Room) -> str:
     name = f"<h2>{words.named(run['name'], 100)}</h2>" if several else "<h2>What was trained</h2>"
     parts = [name, heads.about(run)]
     parts += [_task(task, body, run, room) for task, body in run["tasks"].items()]
-    if not run["tasks"] and not run["missing"]:
-        parts.append(
-            "<p>It learned no task, so there is nothing to score: a self-supervised stage.</p>"
-        )
+    if "pretraining" in run or not (run["tasks"] or run["missing"]):
+        parts.append(rebuilt.section(run, pictures, room.clips))
     drawn = curves.learning(run, room.trainings)
     parts.append(_part("Learning curves", drawn) if drawn else "")
     parts.append(heads.settings(run))

@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 from mien import registry
 from mien.config import RunConfig
 from mien.data import tables
+from mien.data.batch import RowDataset
 from mien.data.manifest import Manifest, Row
 from mien.errors import DataError, RunError, did_you_mean
 from mien.parts import adapters, hub, towers
@@ -101,7 +102,7 @@ class Run:
             root = None  # it held the training data, and says nothing of others
         return Manifest.read(Path(path), columns=data.columns, root=root, rename=data.rename)
 
-    def dataset(self, manifest: Manifest, rows: Sequence[Row]) -> Dataset[Sample]:
+    def dataset(self, manifest: Manifest, rows: Sequence[Row]) -> RowDataset:
         """Rows as this run reads them."""
         settings = self.settings.for_stage(self.settings.stages[-1])
         return assemble.dataset(manifest, rows, settings, self.stage, self.specs)

@@ -19,6 +19,7 @@ from mien.tasks import intervals, metrics
 from mien.types import Problem, Specs, TaskSpec
 
 CHOSEN_ON_TEST = "The epoch was chosen on the test part: its scores are optimistic."
+SEEN = "These rows include those it was trained on."
 CUT_BY_CLIP = "Parts were cut by clip, not by speaker: scores are optimistic."
 _FEW = 8  # slices of a field that are told one by one
 
@@ -130,7 +131,7 @@ def _evaluate_on(place: Path, data: Path) -> dict[str, Any]:
     manifest = loaded.read(data)
     fold = loaded.card.get("fold")
     own = manifest.fingerprint() == loaded.card.get("data")
-    rows = _left_out(manifest, loaded.settings, fold, own)
+    rows = left_out(manifest, loaded.settings, fold, own)
     part = "all" if not rows else ("test" if fold is None else f"fold {fold}")
     chosen = rows or list(manifest.rows)
     found = infer.predict(loaded.whole, loaded.dataset(manifest, chosen), loaded.specs)
@@ -139,7 +140,7 @@ def _evaluate_on(place: Path, data: Path) -> dict[str, Any]:
         raise DataError("no row has labels of this run's tasks", where=str(data))
     notes = list(loaded.card.get("notes", [])) if own else []
     if own and not rows:
-        notes.append("These rows include those it was trained on.")
+        notes.append(SEEN)
     return {
         "part": part,
         "seed": loaded.settings.seed,
@@ -151,8 +152,15 @@ def _evaluate_on(place: Path, data: Path) -> dict[str, Any]:
     }
 
 
-def _left_out(manifest: Manifest, settings: RunConfig, fold: int | None, own: bool) -> list[Row]:
-    """The rows that a run did not learn from; folds that were made for it are made again."""
+def left_out(manifest: Manifest, settings: RunConfig, fold: int | None, own: bool) -> list[Row]:
+    """The rows that a run did not learn from; folds that were made for it are made again.
+
+    Args:
+        manifest: all rows.
+        settings: how the run cut them.
+        fold: the fold that it left out, if it has one.
+        own: whether it was trained on this manifest.
+    """
     if fold is None:
         return [row for row in manifest.rows if row.split == "test"]
     rows = assemble.folded(manifest, settings) if own else manifest.rows

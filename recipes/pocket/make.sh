@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Everything, from data to the run that mien-pocket carries. Give the same command again, and it goes
+# on where it was stopped. Some three hours on two cores.
+#
+#   recipes/pocket/make.sh FER_TRAIN.parquet FER_VALIDATION.parquet RAVDESS_FOLDER WORK
+set -euo pipefail
+[ $# -eq 4 ] || { sed -n '5p' "$0" >&2; exit 2; }
+here=$(dirname "$0") train=$1 validation=$2 ravdess=$3 work=$4
+mkdir -p "$work"
+
+learn() { # RUN, then what `mien train claip-emo` is given
+    local run=$1
+    shift
+    [ -f "$run/metrics.json" ] || mien train claip-emo --out "$run" "$@"
+}
+
+[ -f "$work/faces/faces.jsonl" ] ||
+    python "$here/faces.py" "$train" "$validation" --out "$work/faces"
+learn "$work/face-first" --config "$here/face.yaml" --data "$work/faces/faces.jsonl"
+learn "$work/face" --config "$here/face-again.yaml" --data "$work/faces/faces.jsonl" \
+    --init "$work/face-first"
+
+mien data import ravdess "$ravdess" --out "$ravdess/ravdess.jsonl"
+mien data prepare "$ravdess/ravdess.jsonl"
+python "$here/voices.py" "$ravdess/ravdess.prepared.jsonl"
+learn "$work/voice-folds" --config "$here/voice.yaml" --data "$ravdess/voices.jsonl" --folds
+learn "$work/voice" --config "$here/voice.yaml" --data "$ravdess/voices.jsonl"
+
+python "$here/assemble.py" --face "$work/face" --faces "$work/faces/faces.jsonl" \
+    --voice "$work/voice" --folds "$work/voice-folds" --out "$work/run"
+echo "$work/run is ready: mien predict CLIP --run $work/run"
