@@ -38,6 +38,7 @@ __all__ = [
     "Track",
     "Unit",
     "Window",
+    "Windows",
 ]
 
 
@@ -280,6 +281,23 @@ class Objective(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Windows:
+    """How long rows are read: in windows, whose answers are averaged to one a position.
+
+    Args:
+        length: positions of a window.
+        stride: from the start of one to that of the next; at most its length.
+        smooth: what is done with the answers of a row (see :mod:`mien.tasks.smoothing`).
+        around: positions on each side that smoothing looks at.
+    """
+
+    length: int
+    stride: int
+    smooth: Literal["none", "mean", "median", "mode"] = "none"
+    around: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
     """One training of a system: what it reads, builds, minimises and hands on.
 
@@ -293,6 +311,7 @@ class Stage:
         hands_on: prefixes of the network's state that the next stage starts from.
         takes: ``config -> prefixes`` of what the stage before hands on, where this stage's own
             settings may want less than all of it; None takes all.
+        windows: ``(config, training) -> Windows`` where rows are cut; None reads them whole.
     """
 
     unit: Unit
@@ -303,6 +322,7 @@ class Stage:
     sampler: str = "shuffled"
     hands_on: tuple[str, ...] = ()
     takes: Callable[[Any], tuple[str, ...]] | None = None
+    windows: Callable[[Any, bool], Windows] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

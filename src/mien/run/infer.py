@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import numpy as np
 import torch
@@ -15,8 +15,11 @@ from torch.utils.data import DataLoader, Dataset
 
 from mien import tasks
 from mien.data.batch import RowDataset, collate
+from mien.data.windows import Cut
 from mien.parts.model import FrontEnd, Model
 from mien.run.batches import Collate, Seen
+from mien.run.overlap import Overlap
+from mien.tasks.smoothing import smoothed
 from mien.types import Batch, Objective, Output, Sample, Specs, TaskSpec
 
 Floats = NDArray[np.float64]
@@ -99,15 +102,62 @@ class Predictions:
 def predict(
     model: Model, dataset: Dataset[Sample], specs: Specs, *, batch_size: int = 32
 ) -> Predictions:
-    """Run the model in evaluation mode over a dataset."""
+    """Run the model in evaluation mode over a dataset; windows of a row give one answer to it."""
     model.eval()
     found = Predictions(tasks={name: Answers() for name in specs})
     if isinstance(dataset, RowDataset):
         found.groups = dataset.groups()
+    if isinstance(dataset, Cut):
+        _in_windows(found, model, dataset, specs, batch_size)
+        return found
     for batch in batches(dataset, specs, batch_size, model.front_end):
         output = model(batch.to(device_of(model)))
         collect(found, batch, output.to("cpu"), specs)
     return found
+
+
+def _in_windows(
+    found: Predictions, model: Model, dataset: Dataset[Sample], specs: Specs, batch_size: int
+) -> None:
+    """Answer each item of a cut dataset once a position, over all of its windows."""
+    cut = cast("Cut", dataset)
+    spans = iter(cut.spans)
+    item, overlap, present = 0, Overlap(), dict[str, bool]()
+    for batch in batches(dataset, specs, batch_size, model.front_end):
+        output = model(batch.to(device_of(model))).to("cpu")
+        for place, there in enumerate(batch.present.tolist()):
+            owner, first, last = next(spans)
+            if owner != item:
+                _add_item(found, cut, item, overlap, present, specs)
+                item, overlap, present = owner, Overlap(), {}
+            for name, here in zip(batch.modalities, there, strict=True):
+                present[name] = present.get(name, False) or here
+            overlap.add(first, {name: output.logits[name][place, : last - first] for name in specs})
+    if overlap.last:
+        _add_item(found, cut, item, overlap, present, specs)
+
+
+def _add_item(
+    found: Predictions,
+    cut: Cut,
+    item: int,
+    overlap: Overlap,
+    present: dict[str, bool],
+    specs: Specs,
+) -> None:
+    head = cut.head(item)
+    found.ids.append(head.id)
+    found.group.append(head.group)
+    found.present.append(present)
+    found.times.append(None if head.times is None else np.asarray(head.times, dtype=np.float64))
+    whole = overlap.take()
+    for name, spec in specs.items():
+        scores = tasks.activation(spec)(whole[name]).double().numpy()
+        how, around = cut.windows.smooth, cut.windows.around
+        found.tasks[name].scores.append(smoothed(scores, spec, how, around))
+        if name in head.targets:
+            batch = collate([replace(head, inputs={})], specs)
+            found.tasks[name].targets.append(_target(batch, spec, 0, len(scores)))
 
 
 @torch.inference_mode()
@@ -173,7 +223,7 @@ def collect(found: Predictions, batch: Batch, output: Output, specs: Specs) -> N
 def _real_positions(batch: Batch, task: str, scores: Tensor) -> list[int]:
     """How many positions of each sample are not padding (1 where an answer is one per clip).
 
-    A position is real where something was recorded or annotated.
+    A position is real where something was recorded or annotated, or that has a time.
     """
     if scores.ndim == 2:
         return [1] * len(batch)
@@ -181,6 +231,8 @@ def _real_positions(batch: Batch, task: str, scores: Tensor) -> list[int]:
     if task in batch.target_mask:
         annotated = batch.target_mask[task]  # (B, L) or (B, L, C)
         masks.append(annotated.any(2) if annotated.ndim == 3 else annotated)
+    if batch.times is not None:
+        masks.append(batch.times.isfinite())
     masks = [mask for mask in masks if mask.shape[1:] == scores.shape[1:2]]
     known = torch.stack(masks).any(0) if masks else torch.ones(scores.shape[:2], dtype=torch.bool)
     last = torch.arange(1, known.shape[1] + 1) * known.cpu()

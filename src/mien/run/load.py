@@ -16,6 +16,7 @@ from mien.config import RunConfig
 from mien.data import tables
 from mien.data.batch import RowDataset
 from mien.data.manifest import Manifest, Row
+from mien.data.windows import SampleWindows
 from mien.errors import DataError, RunError, did_you_mean
 from mien.parts import adapters, hub, towers
 from mien.parts.model import FrontEnd, Model
@@ -90,7 +91,12 @@ class Run:
             rows = self.dataset(data, data.rows)
             found = infer.predict(self.whole, rows, self.specs, batch_size=batch_size)
             return _timelines(found, self.specs, self.made_by(), {row.id: row for row in data.rows})
-        given = _Arrays(data, self.stage)
+        given: Dataset[Sample] = _Arrays(data, self.stage)
+        if self.stage.windows is not None:
+            settings = self.settings.for_stage(self.settings.stages[-1])
+            given = SampleWindows(
+                [given[i] for i in range(len(data))], self.stage.windows(settings.model, False)
+            )
         found = infer.predict(self.whole, given, self.specs, batch_size=batch_size)
         return _timelines(found, self.specs, self.made_by(), {})
 
