@@ -89,7 +89,9 @@ def test_a_window_is_that_part_of_its_row(tmp_path: Path) -> None:
             known = [i for i in range(first, last) if i < 11]
             np.testing.assert_array_equal(sample.inputs["face"][: len(known)], whole[known])
             np.testing.assert_allclose(
-                sample.targets["affect"][:, 0], np.arange(first, last) / 20, atol=1e-6
+                sample.targets["affect"].astype(np.float64)[:, 0],
+                np.arange(first, last) / 20,
+                atol=1e-6,
             )
     assert [span for span in rows.spans if span[0] == 1] == [(1, 0, 3)]
 
