@@ -286,13 +286,15 @@ class Windows:
 
     Args:
         length: positions of a window.
-        stride: from the start of one to that of the next; at most its length.
+        stride: from the start of one to that of the next.
+        gaps: whether they may leave positions out, as those that are only learned from may.
         smooth: what is done with the answers of a row (see :mod:`mien.tasks.smoothing`).
         around: positions on each side that smoothing looks at.
     """
 
     length: int
     stride: int
+    gaps: bool = False
     smooth: Literal["none", "mean", "median", "mode"] = "none"
     around: int = 0
 

@@ -32,7 +32,7 @@ def starts(count: int, windows: Windows) -> list[int]:
     The last one ends where the row ends, also where that is nearer than a stride to the one
     before; what is shorter than a window is one shorter window.
     """
-    if not 1 <= windows.stride <= windows.length:
+    if windows.stride < 1 or (windows.stride > windows.length and not windows.gaps):
         raise ConfigError(
             f"windows of {windows.length} positions every {windows.stride} leave gaps",
             fix="a stride between 1 and the length of a window",
