@@ -31,14 +31,11 @@ from mien.parts.augment import Augment
 from mien.parts.facewear import FaceWear
 from mien.parts.features import Standardise
 from mien.parts.media import FrameMedia
-from mien.parts.model import FrontEnd, Model, known_positions
+from mien.parts.model import FRAMES, FrontEnd, Model, known_positions
 from mien.parts.tcn import TCN, fill_forward
 from mien.parts.temporal import FrameTransformer, Kept
 from mien.parts.vision import CLIP_MEAN, CLIP_STD, VideoFrontEnd
 from mien.types import Output, Problem, Resolution, Specs, Stage, Unit, Windows
-
-FRAMES = "frames"
-"""The feature (B, L, D) by which `mien data features` knows what is to be kept."""
 
 _WHOLE = 2**31  # positions: more than any recording has
 _AT_ONCE = 256  # frames that a causal network answers together
