@@ -193,6 +193,24 @@ def features(
 
 
 @app.command()
+def submission(
+    run: Annotated[Path, typer.Argument(help="A run of one task that answers once a frame.")],
+    data: Annotated[Path, typer.Option("--data", help="Manifest with a row for each video.")],
+    example: Annotated[Path, typer.Option("--example", help="The challenge's example file.")],
+    out: Annotated[Path, typer.Option("--out", help="The file to write.")],
+    as_json: Json = False,
+) -> None:
+    """Answer a challenge in the format of its example: the same frames, the same header.
+
+    [dim]mien data submission runs/va --data test.jsonl --example given.txt --out mine.txt[/dim]
+    """
+    from mien.run.submission import submit
+
+    found = submit(run, data=data, example=example, out=out)
+    say(found.to_dict(), as_json, found.text)
+
+
+@app.command()
 def synthetic(
     out: Annotated[Path, typer.Argument(help="Folder for the films and their manifest.")],
     kind: Annotated[

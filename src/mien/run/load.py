@@ -21,6 +21,7 @@ from mien.errors import DataError, RunError, did_you_mean
 from mien.parts import adapters, hub, towers
 from mien.parts.model import FrontEnd, Model
 from mien.run import assemble, checkpoint, folder, infer
+from mien.run.live import Live
 from mien.types import Sample, Specs, Stage, Timeline, Track, Window
 
 POCKET = "pocket"
@@ -99,6 +100,10 @@ class Run:
             )
         found = infer.predict(self.whole, given, self.specs, batch_size=batch_size)
         return _timelines(found, self.specs, self.made_by(), {})
+
+    def live(self) -> Live:
+        """The run, ready to be given vectors of frames one after another (see :class:`Live`)."""
+        return Live(self)
 
     def read(self, path: str | Path) -> Manifest:
         """Read a manifest with the columns and names this run was trained with."""

@@ -282,20 +282,22 @@ class SequenceNetwork(nn.Module):
             logits[name] = self._valued(name, whole.gather(1, held))
         return Output(logits=logits)
 
-    def follow(self, face: Tensor, seen: Tensor, past: Past) -> tuple[dict[str, Tensor], Past]:
+    def follow(
+        self, face: Tensor, seen: Tensor, past: Past | None = None
+    ) -> tuple[dict[str, Tensor], Past]:
         """Answers (B, n, C) to the next n frames at once, for ``attention=causal``.
 
         Args:
             face: their vectors (B, n, D).
             seen: (B, n), True where there is a face.
-            past: what the call before gave; a new one at the beginning.
+            past: what the call before gave; nothing at the beginning.
         """
         if not self.causal:
             raise ConfigError(
                 "a frame of this network looks ahead, to the end of its window",
                 fix="train one with model.attention=causal",
             )
-        x, past = self._tokens(face, seen, past, None)
+        x, past = self._tokens(face, seen, past or Past(), None)
         flat = x.flatten(0, 1)
         logits = {
             name: self._valued(name, head(flat).unflatten(0, x.shape[:2]))
