@@ -1,4 +1,4 @@
-"""Files for a challenge: the example's frames, each once, and answers that come back as they were."""
+"""Files for a challenge: the frames of its example, each once, and answers that come back."""
 
 from __future__ import annotations
 
