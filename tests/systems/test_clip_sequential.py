@@ -24,7 +24,7 @@ from mien.tasks.affect import ABAW_AFFECT, ABAW_EXPRESSION
 from mien.types import Batch, Problem, Sample, TaskSpec
 
 SPECS = {spec.name: spec for spec in (ABAW_AFFECT, ABAW_EXPRESSION, ABAW_ACTION_UNITS)}
-SMALL = ("feature_dims.face=6", "standardise=false", "dropout=0", "head_norm=layer")
+SMALL = ("model.feature_dims.face=6", "standardise=false", "dropout=0", "head_norm=layer")
 
 
 def _model(stage: str, *words: str, preset: str = "tiny", specs: Any = None) -> Model:
