@@ -110,7 +110,7 @@ def vectors(preset: str, size: int) -> None:
             quiet=True,
         )
         manifest = Manifest.read(place / "rows.jsonl")
-        seconds = {}
+        seconds = dict[int, float]()
         for batch in (64, 1, 64, 1, 64, 1):
             job = Job(
                 row=manifest.rows[0],

@@ -181,7 +181,8 @@ def write(setup: Setup, seed: int, *, shuffled: bool) -> tuple[Path, dict[str, f
 
 def _row(place: Path, film: Film, face: NDArray[np.float32], order: NDArray[np.int64]) -> Row:
     seen = film.seen[order]
-    tensors = {"face": face * seen[:, None], "face.seen": seen.astype(np.uint8)}
+    tensors: dict[str, NDArray[Any]] = {"face": face * seen[:, None]}
+    tensors["face.seen"] = seen.astype(np.uint8)
     save_file(tensors, place / f"{film.id}.safetensors")
     labels: dict[str, Label] = {}
     present = np.where(film.seen[:, None], film.units >= takes.PRESENT, -1)

@@ -22,7 +22,7 @@ from mien.cli.verbs import app
 from mien.data.manifest import Manifest
 from mien.data.shards import opened
 from mien.errors import DataError, RunError
-from mien.run import extract as extracting
+from mien.run import folder
 from mien.run.extract import extract
 from mien.run.load import load
 from mien.run.train import train
@@ -118,7 +118,8 @@ extract(sys.argv[1], run=sys.argv[2], out=sys.argv[3], jobs=1, batch=1, quiet=Tr
 
 def test_a_kill_costs_only_what_was_unfinished(home: Path) -> None:
     out = home / "killed.jsonl"
-    command = [sys.executable, "-c", SCRIPT, home / "rows.jsonl", home / "run", out]
+    paths = [str(home / "rows.jsonl"), str(home / "run"), str(out)]
+    command = [sys.executable, "-c", SCRIPT, *paths]
     process = subprocess.Popen(command, start_new_session=True)
     while not _vectors(home / "killed.vectors") and process.poll() is None:
         time.sleep(0.002)
@@ -173,10 +174,8 @@ def test_what_cannot_be_extracted_is_said_first(home: Path, tmp_path: Path) -> N
 
 
 def test_the_stricter_licence_is_inherited(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    card = extracting.folder.read_card(home / "run")
-    monkeypatch.setattr(
-        extracting.folder, "read_card", lambda _: card | {"licence": "CC-BY-NC-SA-4.0"}
-    )
+    card = folder.read_card(home / "run")
+    monkeypatch.setattr(folder, "read_card", lambda _: card | {"licence": "CC-BY-NC-SA-4.0"})
     out = home / "strict.jsonl"
     report = extract(home / "rows.jsonl", run=home / "run", out=out, jobs=0, quiet=True)
     assert Manifest.read(report.manifest).licence == "CC-BY-NC-SA-4.0"

@@ -17,10 +17,10 @@ TRACKS = {
     "aff-wild2-au": (ABAW_ACTION_UNITS, "AU_Detection_Challenge"),
 }
 VIDEOS = {  # part, annotated frames, and frames without a picture
-    "1-30-1280x720": ("Train_Set", 9, {1, 5}),
-    "video7_left": ("Train_Set", 6, {6}),
-    "video7_right": ("Train_Set", 6, set[int]()),
-    "47-30-654x480": ("Validation_Set", 8, {2, 7, 8}),
+    "1-30-1280x720": ("Train_Set", 14, {1, 5}),
+    "video7_left": ("Train_Set", 10, {6}),
+    "video7_right": ("Train_Set", 10, set[int]()),
+    "47-30-654x480": ("Validation_Set", 12, {2, 11, 12}),
 }
 
 

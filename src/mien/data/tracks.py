@@ -116,7 +116,7 @@ def _lines(track: Track, place: Place, spec: TaskSpec, row: str) -> NDArray[np.f
     for number, line in enumerate(lines):
         cells = line.split(",")
         try:
-            values[number] = [float(cell) for cell in cells]
+            values[number] = np.array([float(cell) for cell in cells]).reshape(wide)
         except ValueError as error:
             raise DataError(
                 f"line {number + 2} holds {line.strip()[:40]!r}, not {wide} numbers",
