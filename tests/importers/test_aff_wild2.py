@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from challenge import TRACKS, VIDEOS, annotation, copy, pictures
 
+from mien.data import targets, tracks
 from mien.data.batch import RowDataset
-from mien.data.manifest import Manifest
+from mien.data.manifest import Manifest, Track
 from mien.errors import DataError
 from mien.importers import aff_wild2
 from mien.importers.corpus import Options
@@ -40,19 +41,15 @@ def test_rows_say_what_the_files_say(name: str, tmp_path: Path) -> None:
     for number, (video, (_, count, _)) in enumerate(VIDEOS.items()):
         row = rows[video]
         assert row.video == f"cropped_aligned/{video}"
-        data = RowDataset(
-            [row],
-            manifest,
-            {"text": "text"},
-            {spec.name: spec},
-            Unit.WINDOW,
-        )
-        target = data.targets(0)[spec.name].astype(np.float64)
+        track = row.labels[spec.name]
+        assert isinstance(track, Track)
+        assert track.fps == row.fps == 30
+        target = targets.of_frames(tracks.load(track, manifest.place, spec), spec)
         given = annotation(spec, count, number)
         expected = np.where(np.isin(given, spec.invalid), np.nan, given)
         if spec is ABAW_EXPRESSION:
             expected = np.nan_to_num(expected[:, 0], nan=-1)
-        np.testing.assert_allclose(target, expected, atol=1e-6)
+        np.testing.assert_allclose(target.astype(np.float64), expected, atol=1e-6)
 
 
 def test_a_test_set_is_asked_for_by_its_list_or_its_example(tmp_path: Path) -> None:
