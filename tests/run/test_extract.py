@@ -106,7 +106,10 @@ def test_vectors_are_read_over_time(home: Path) -> None:
         int((np.load(home / f"x{i}.npy") >= 0).sum()) for i in (3, 7)
     )
     timeline = mien.load(home / "over-time").predict(report.manifest)[0]
-    assert len(timeline.tracks[0].windows) == 14, "frames without a face are answered, too"
+    windows = timeline.tracks[0].windows
+    assert len(windows) == 14, "frames without a face are answered, too"
+    clip = opened(home / "0.shard").clip("face-1")
+    assert [window.present["face"] for window in windows] == clip.mask.tolist()
 
 
 SCRIPT = """

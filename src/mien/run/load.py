@@ -229,7 +229,7 @@ def _windows(found: infer.Predictions, index: int, specs: Specs, row: Row | None
                 end=edges[position + 1],
                 scores=scores,
                 uncertainty=unsure,
-                present=found.present[index],
+                present=found.present_at(index, position),
             )
         )
     return windows
