@@ -67,6 +67,24 @@ def test_a_test_set_is_asked_for_by_its_list_or_its_example(tmp_path: Path) -> N
         assert asked.labels == {}
 
 
+def test_two_people_of_a_video_on_both_sides_are_a_leak(tmp_path: Path) -> None:
+    copy(tmp_path)
+    place = tmp_path / "annotations/VA_Estimation_Challenge"
+    (place / "Train_Set/video7_left.txt").rename(place / "Validation_Set/video7_left.txt")
+    report = take_in("aff-wild2-va", tmp_path, quiet=True)
+    assert {row.split for row in report.rows} == {None}
+    assert ["video7"] == [f for w in report.warnings if w.kind == "source leak" for f in w.found]
+    kept = take_in("aff-wild2-va", tmp_path, options=Options(keep_leaks=True), quiet=True)
+    assert {row.split for row in kept.rows} == {"train", "test"}
+
+
+def test_what_it_says_next_keeps_a_position_a_picture(tmp_path: Path) -> None:
+    report = take_in("aff-wild2-au", copy(tmp_path), options=Options(fps=25), quiet=True)
+    _, prepare, train = report.next
+    assert "--faces none --fps 25" in prepare
+    assert "mien train clip-sequential --stage frames" in train
+
+
 def test_what_lacks_is_told(tmp_path: Path) -> None:
     copy(tmp_path)
     (tmp_path / "cropped_aligned/video7_left").rename(tmp_path / "cropped_aligned/elsewhere")
