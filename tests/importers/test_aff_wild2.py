@@ -44,6 +44,8 @@ def test_rows_say_what_the_files_say(name: str, tmp_path: Path) -> None:
         track = row.labels[spec.name]
         assert isinstance(track, Track)
         assert track.fps == row.fps == 30
+        wide = 1 if spec.categorical else spec.width
+        assert tracks.width(track, manifest.place) == wide, "so it is known undeclared, too"
         target = targets.of_frames(tracks.load(track, manifest.place, spec), spec)
         given = annotation(spec, count, number)
         expected = np.where(np.isin(given, spec.invalid), np.nan, given)

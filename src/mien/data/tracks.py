@@ -65,7 +65,8 @@ def width(track: Track, place: Place, *, row: str = "") -> int:
     if Path(track.path).suffix.lower() in _TABLES:
         return len(_table(track, place, row).column_names)
     if Path(track.path).suffix.lower() == _LINES:
-        return len(_text(track, place, row)[0].split(","))
+        lines = _text(track, place, row)  # of one of n classes a line has less than the header
+        return len(lines[min(1, len(lines) - 1)].split(","))
     size = features.shape(track.path, place, row=row)
     return 1 if len(size) == 1 else size[1]
 
