@@ -33,7 +33,7 @@ from torch import Tensor, nn
 
 from mien import config, registry
 from mien.parts import masking
-from mien.parts.autoencoder import SkipDecoder
+from mien.parts.autoencoder import PatchDecoder
 from mien.parts.patches import positions
 from mien.parts.vision import IMAGENET_MEAN, IMAGENET_STD
 from mien.run import optimizer
@@ -146,7 +146,7 @@ class ByHand(nn.Module):
         return loss
 
     def _decode(
-        self, decoder: SkipDecoder, fused: Tensor, skips: list[Tensor], mask: Tensor
+        self, decoder: PatchDecoder, fused: Tensor, skips: list[Tensor], mask: Tensor
     ) -> Tensor:
         place = positions(mask.shape[1], decoder.width, fused).expand(len(mask), -1, -1)
         seen = place[~mask].view(len(mask), -1, decoder.width)

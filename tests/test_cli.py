@@ -110,7 +110,8 @@ def examples(verb: str) -> list[list[str]]:
 def test_the_verbs_are_these() -> None:
     assert set(VERBS) == {
         "demo", "systems", "train", "evaluate", "report", "predict", "pretrain", "convert",
-        "doctor", "data check", "data import", "data prepare", "data synthetic",
+        "doctor", "data check", "data import", "data prepare", "data synthetic", "data embed",
+        "describe",
     }  # fmt: skip
     said = well("--help")
     for verb in VERBS:

@@ -118,6 +118,13 @@ CASES = [
         still=("augment=none", "lr=1e-4"),
         overrides=("stages=[frames]", "epochs=2", "batch_size=16", "save_seconds=0"),
     ),
+    Case(
+        "vaemo",
+        "tiny",
+        corpora.described,
+        still=("augment=false", "drop_path=0", "accumulate=2", "lr=1e-4"),
+        overrides=("epochs=2", "batch_size=8", "save_seconds=0", "mu=0.5", "soft_targets=true"),
+    ),
 ]
 
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

@@ -111,7 +111,7 @@ def _best(plan: Plan, name: str, rows: Sequence[Row], init: Path | None) -> Path
     """Of the learning rates the one that is best on the part held out of the training rows."""
     found: dict[Path, float] = {}
     for rate in RATES:
-        words = [f"lr={rate}", "data.held_out=0.2"]
+        words = [f"lr={rate}", "data.held_out=0.2", "train.select=held_out"]
         words += ["layer_decay=0.7"] if init else []
         run = plan.trained(f"{name}-{rate}", rows, *words, init=init)
         lines = (run / "log.jsonl").read_text().splitlines()

@@ -43,6 +43,10 @@ class TowerError(MienError):
     """A pretrained tower cannot be found or is not the one that was recorded."""
 
 
+class LanguageError(MienError):
+    """A language model did not answer, or gave an answer of no use."""
+
+
 class Interrupted(MienError):
     """Something long was asked to stop; what it had done is kept."""
 

@@ -311,6 +311,7 @@ class Stage:
         supervised: whether the stage needs labels.
         sampler: ``shuffled``, or ``balanced`` over the classes of the first task.
         hands_on: prefixes of the network's state that the next stage starts from.
+        beside: inputs that it reads in any case, whichever modalities the settings name.
         takes: ``config -> prefixes`` of what the stage before hands on, where this stage's own
             settings may want less than all of it; None takes all.
         windows: ``(config, training) -> Windows`` where rows are cut; None reads them whole.
@@ -324,6 +325,7 @@ class Stage:
     sampler: str = "shuffled"
     hands_on: tuple[str, ...] = ()
     takes: Callable[[Any], tuple[str, ...]] | None = None
+    beside: tuple[str, ...] = ()
     windows: Callable[[Any, bool], Windows] | None = None
 
 

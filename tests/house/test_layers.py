@@ -17,7 +17,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 BASE = ("types", "errors", "notice", "config", "registry")
 LEVELS = (
     BASE,
-    ("parts", "data"),
+    ("parts", "data", "language"),
     ("tasks", "cues"),
     ("systems", "importers"),
     ("run",),
@@ -28,9 +28,10 @@ LEVELS = (
 )
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 HEAVY = ("torch", "transformers", "peft", "accelerate")
+_CLI = ("__init__", "__main__", "data", "describe", "imports", "options", "verbs")
 LIGHT = (
     *(f"{room}.py" for room in (*BASE, "__init__")),
-    *(f"cli/{name}.py" for name in ("__init__", "__main__", "data", "imports", "options", "verbs")),
+    *(f"cli/{name}.py" for name in _CLI),
 )
 
 
@@ -104,6 +105,7 @@ def test_imports_go_down(file: Path) -> None:
         ("parts/fusion.py", "from mien.data.batch import collate"),
         ("data/batch.py", "import mien.parts.model"),
         ("data/batch.py", "from mien import tasks"),
+        ("language/client.py", "from mien.data.rows import Row"),
         ("data/batch.py", "from ..parts import model"),
         ("tasks/affect.py", "def late():\n    from mien.systems import claip_emo"),
         ("tasks/affect.py", "import mien.cues.prosody"),

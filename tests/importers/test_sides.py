@@ -74,6 +74,48 @@ def in_a_table(folder: Path) -> Words:
     return {"labels": "x,y"}
 
 
+def msp_improv(folder: Path) -> Words:
+    names = [f"MSP-IMPROV-S01A-{sex}0{n}-P-FM0{t}.wav" for n in range(1, 7) for sex in "FM"
+             for t in range(4)]  # fmt: skip
+    files(folder, *names)
+    text(folder / "all.txt", *(f"{name} {int(name[-5])}" for name in names))
+    return {"split": {"train": "all.txt"}}
+
+
+def iemocap(folder: Path) -> Words:
+    for n in range(1, 6):
+        here = folder / f"Session{n}"
+        names = [f"Ses0{n}F_impro01_{who}00{turn}" for who in "FM" for turn in range(4)]
+        files(here / "sentences/wav/Ses0{n}F_impro01", *(f"{name}.wav" for name in names))
+        emotions = ("ang", "hap", "neu", "sad")
+        text(here / f"dialog/EmoEvaluation/Ses0{n}F_impro01.txt",
+             *(f"[1.0 - 2.0]\t{name}\t{emotions[int(name[-1])]}\t[2.5, 2.5, 2.5]"
+               for name in names))  # fmt: skip
+    return {}
+
+
+def avcaffe(folder: Path) -> Words:
+    """Each subject has tasks on both sides."""
+    names = [f"{who}_task_{n}_clip_{c}.wav" for who in PEOPLE for n in (1, 2) for c in range(2)]
+    files(folder, *names)
+    for part, n in (("train", "1"), ("test", "2")):
+        held = [name for name in names if f"_task_{n}_" in name]
+        text(folder / f"{part}.txt", *(f"{name} {i % 5}" for i, name in enumerate(held)))
+    return {"split": {"train": "train.txt", "test": "test.txt"}, "first_label": 0}
+
+
+def werewolf_xl(folder: Path) -> Words:
+    names = [f"{n:02d}_{clip}.wav" for n in range(1, 31) for clip in range(2)]
+    files(folder, *names)
+    text(folder / "all.txt", *(f"faces/{name} {name} 0.5 -0.25 1" for name in names))
+    return {"split": {"train": "all.txt"}, "speaker": "^([0-9]+)_"}
+
+
+def voxceleb2(folder: Path) -> Words:
+    files(folder, *(f"aac/id0000{n}/video{n}{v}/00001.wav" for n in range(8) for v in range(3)))
+    return {}
+
+
 CASES: dict[str, Callable[[Path], Words]] = {
     "ravdess": ravdess,
     "ravdess-song": ravdess,
@@ -86,13 +128,25 @@ CASES: dict[str, Callable[[Path], Words]] = {
     "aff-wild2-va": aff_wild2,
     "aff-wild2-expr": aff_wild2,
     "aff-wild2-au": aff_wild2,
+    "msp-improv": msp_improv,
+    "iemocap": iemocap,
+    "avcaffe-arousal": avcaffe,
+    "avcaffe-valence": avcaffe,
+    "werewolf-xl": werewolf_xl,
+    "voxceleb2": voxceleb2,
     "folders": in_folders,
     "table": in_a_table,
     "lists": listed,
 }
 NAMELESS = ("aff-wild2-va", "aff-wild2-expr", "aff-wild2-au")  # recordings stand for people
-OWN_CUTS = ("ravdess", "ravdess-song", "crema-d", "emodb", *NAMELESS)
-leaky = pytest.mark.parametrize("name", [name for name in CASES if name not in OWN_CUTS])
+OWN_CUTS = (
+    "ravdess", "ravdess-song", "crema-d", "emodb", "msp-improv", "iemocap", "werewolf-xl",
+    *NAMELESS,
+)  # fmt: skip
+NO_CUT = ("voxceleb2",)
+leaky = pytest.mark.parametrize(
+    "name", [name for name in CASES if name not in (*OWN_CUTS, *NO_CUT)]
+)
 
 
 def copy(name: str, folder: Path) -> tuple[Path, Words]:

@@ -12,8 +12,8 @@ from mien.parts.autoencoder import (
     AudioVisualAutoencoder,
     CrossModalEncoder,
     LevelPool,
+    PatchDecoder,
     PatchEncoder,
-    SkipDecoder,
 )
 from mien.parts.patches import Patches, positions
 from mien.parts.pretext import PatchTarget
@@ -101,7 +101,7 @@ def test_a_clip_without_sound_is_fused_as_if_there_were_none() -> None:
 
 
 def test_a_decoder_looks_back_from_the_highest_level_down() -> None:
-    layer = SkipDecoder(DIM, width=WIDTH, depth=3, heads=2, outputs=7)
+    layer = PatchDecoder(DIM, width=WIDTH, depth=3, heads=2, outputs=7, looks=2)
     stirred(layer)
     fused, low, high = torch.randn(3, 1, 2, DIM).unbind(0)
     visible, hidden = torch.tensor([[0, 3]]), torch.tensor([[1, 2, 4]])
@@ -142,7 +142,9 @@ def autoencoder() -> AudioVisualAutoencoder:
         encoders,
         CrossModalEncoder(("video", "audio"), dim=DIM, depth=1, heads=2),
         {
-            name: SkipDecoder(DIM, width=WIDTH, depth=3, heads=2, outputs=part.patches.values)
+            name: PatchDecoder(
+                DIM, width=WIDTH, depth=3, heads=2, outputs=part.patches.values, looks=2
+            )
             for name, part in encoders.items()
         },
         targets={name: PatchTarget(sides) for name, sides in SIDES.items()},

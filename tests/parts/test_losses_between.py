@@ -58,6 +58,29 @@ def test_contrast_does_not_depend_on_the_order_of_clips() -> None:
     torch.testing.assert_close(contrast(left, right, 0.1), contrast(left[order], right[order], 0.1))
 
 
+def test_rows_that_say_the_same_share_their_partners() -> None:
+    left, right, said = torch.randn(5, 4), torch.randn(5, 4), torch.randn(5, 3)
+    keep = torch.tensor([True, True, False, True, True])
+    output = Output(
+        features={"face": left, "voice": right}, aux={"said": said, "face_present": keep}
+    )
+    found = Contrast("face", "voice", 0.1, alike=("said", 0.5))(output, batch_of(5))["loss"]
+    unit = [(x[keep] / x[keep].norm(dim=1, keepdim=True)).numpy() for x in (left, right, said)]
+    scores, shares = unit[0] @ unit[1].T / 0.1, np.exp(unit[2] @ unit[2].T / 0.5)
+    shares /= shares.sum(1, keepdims=True)
+    log_p = scores - np.log(np.exp(scores).sum(1, keepdims=True))
+    back = scores.T - np.log(np.exp(scores.T).sum(1, keepdims=True))
+    expected = -(shares * (log_p + back)).sum(1).mean() / 2
+    assert found.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_partners_of_texts_that_differ_are_one_each() -> None:
+    left, right = torch.randn(3, 4), torch.randn(3, 4)
+    output = Output(features={"face": left, "voice": right}, aux={"said": torch.eye(3)})
+    soft = Contrast("face", "voice", 0.1, alike=("said", 0.01))(output, batch_of(3))["loss"]
+    torch.testing.assert_close(soft, contrast(left, right, 0.1))
+
+
 def test_a_learned_scale_is_a_bounded_logarithm_with_a_gradient() -> None:
     left, right = torch.randn(6, 4), torch.randn(6, 4)
     scale = torch.tensor(math.log(1 / 0.07), requires_grad=True)

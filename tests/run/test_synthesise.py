@@ -9,10 +9,10 @@ import pytest
 from typer.testing import CliRunner
 
 from mien.cli import app
-from mien.data import takes
+from mien.data import descriptions, takes
 from mien.data.manifest import Manifest
 from mien.data.media import probe
-from mien.errors import DataError
+from mien.errors import ConfigError, DataError
 from mien.run.synthesise import synthesise
 
 
@@ -65,3 +65,17 @@ def test_what_cannot_be_made_stops_it_and_names_the_film(
     with pytest.raises(DataError, match="the disk is full") as caught:
         synthesise(tmp_path, speakers=1, clips=1, seconds=0.5, jobs=0, quiet=True)
     assert caught.value.where == "s00-c00"
+
+
+def test_films_are_put_into_words(tmp_path: Path) -> None:
+    made = synthesise(tmp_path, speakers=2, clips=1, seconds=0.5, jobs=0, describe=True, quiet=True)
+    assert made.descriptions is not None
+    lines = descriptions.read(made.descriptions)
+    rows = Manifest.read(made.manifest).rows
+    assert [line.id for line in lines] == [row.id for row in rows]
+    assert [line.clip for line in lines] == [descriptions.clip_hash(row) for row in rows]
+    assert {(line.status, line.by.kind) for line in lines} == {("described", "template")}
+    assert "descriptions.jsonl" in made.text
+    with pytest.raises(ConfigError, match="no caption holds"):
+        synthesise(tmp_path / "long", kind="long", describe=True, quiet=True)
+    assert not (tmp_path / "long").exists()

@@ -13,7 +13,7 @@ from torch import Tensor
 from mien import config, registry
 from mien.config import TrainConfig
 from mien.errors import ConfigError, DataError
-from mien.parts import keys, towers
+from mien.parts import clips, keys, towers
 from mien.parts.alignment import AlignedMedia, MaskedMedia
 from mien.parts.model import Model
 from mien.parts.vision import IMAGENET_MEAN, IMAGENET_STD
@@ -368,7 +368,7 @@ def test_training_and_evaluation_front_ends_differ_as_published() -> None:
     assert not isinstance(finetuning, MaskedMedia)
     assert (pretraining.video.spread, finetuning.video.spread) == (False, True)
     assert (pretraining.video.views, finetuning.video.views) == (1, 2)
-    official = hicmae._front_end(_settings("b"), pretraining=False)
+    official = clips.front_end(_settings("b"), answering=True)
     assert (official.audio.window, official.audio.hop, official.audio.samples) == (400, 160, 41200)
     assert official.alone == 40960  # 2.56 s
 

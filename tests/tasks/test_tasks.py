@@ -194,6 +194,7 @@ def test_published_tasks_have_the_published_orders() -> None:
         "emodb": 7,
         "mafw": 11,
         "mer2023": 6,
+        "msp_improv": 4,
         "ravdess": 8,
     }
 

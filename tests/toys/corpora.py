@@ -189,8 +189,24 @@ def recordings(folder: Path, seed: int = 0) -> Path:
 
 def prepared(folder: Path, seed: int = 0) -> Path:
     """Shards of two clips each, for towers: dark and low, or bright and high; with gaps."""
+    return _write(folder, _shards(folder, seed), None)
+
+
+def described(folder: Path, seed: int = 0) -> Path:
+    """The same, most of them with embeddings of descriptions; single ones are absent: zeros."""
+    random = np.random.default_rng([seed, 1])
+    rows = _shards(folder, seed)
+    for i, row in enumerate(rows):
+        text = random.normal(size=(3, 8)).round(3)
+        text[i % 4 : i % 4 + 1] = 0
+        if i % 5:
+            row["features"]["text"] = text.tolist()
+    return _write(folder, rows, None)
+
+
+def _shards(folder: Path, seed: int) -> list[dict[str, Any]]:
     random = np.random.default_rng(seed)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for i in range(8):
         path = folder / f"{i}.shard"
         with Writer(path, fps=25, rate=16000, size=32, spans=[(0.0, 2.0)]) as shard:
@@ -220,7 +236,7 @@ def prepared(folder: Path, seed: int = 0) -> Path:
                     "labels": {"emotion": label},
                 }
             )
-    return _write(folder, rows, None)
+    return rows
 
 
 def watched(folder: Path, seed: int = 0) -> Path:

@@ -230,6 +230,9 @@ def synthetic(
         float | None,
         typer.Option("--seconds", help="Length of a film (default: 2, of long ones 60)."),
     ] = None,
+    describe: Annotated[
+        bool, typer.Option("--describe", help="Also say in words what is seen and heard in each.")
+    ] = False,
     jobs: Jobs = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -248,8 +251,40 @@ def synthetic(
 
     made = synthesise(
         out, kind=kind.value, speakers=speakers, clips=clips, seed=seed, seconds=seconds,
-        jobs=jobs, quiet=quiet or as_json,
+        jobs=jobs, describe=describe, quiet=quiet or as_json,
     )  # fmt: skip
+    say(made.to_dict(), as_json, made.text)
+
+
+@app.command()
+def embed(
+    descriptions: Annotated[Path, typer.Argument(help="What mien describe left.")],
+    manifest: Annotated[Path, typer.Option("--manifest", help="Whose rows are described.")],
+    encoder: Annotated[
+        str, typer.Option("--encoder", help="Sentence encoder: a folder, or a name on the hub.")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="The new manifest.")] = Path("described.jsonl"),
+    revision: Annotated[
+        str | None, typer.Option("--revision", help="Commit on the hub (default: the newest).")
+    ] = None,
+    root: Root = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Turn captions into vectors, for systems that learn from descriptions.
+
+    Each row with a description gets features.text: three vectors, of its visual, its audio and its
+    joint caption; one that it does not have is zeros. Each different text is encoded once, and kept
+    in mien's cache.
+
+    [dim]mien data embed descriptions.jsonl --manifest clips.prepared.jsonl
+    --encoder sentence-transformers/all-MiniLM-L6-v2 --out described.jsonl[/dim]
+    """
+    from mien.run.embed import embed as run
+
+    made = run(
+        descriptions, manifest, encoder, out, root=root, revision=revision, quiet=quiet or as_json
+    )
     say(made.to_dict(), as_json, made.text)
 
 

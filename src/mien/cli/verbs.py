@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from mien.cli.data import app as data_app
+from mien.cli.describe import describe
 from mien.cli.options import (
     Again,
     ConfigFile,
@@ -55,6 +56,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(data_app, name="data")
+app.command()(describe)
 
 
 def _version(asked: bool) -> None:

@@ -169,8 +169,8 @@ class MaskedMedia(AlignedMedia):
     def draw(self, inputs: Mapping[str, Tensor], luck: Sequence[int]) -> Tensors:
         """``audio_hidden`` and ``video_hidden`` (B, N), True where a patch is hidden."""
         masks: dict[str, masking.Mask] = {}
-        for name, x in sorted(inputs.items()):
-            size, ratio = self.hidden[name]
+        for name in sorted(inputs.keys() & self.hidden.keys()):
+            x, (size, ratio) = inputs[name], self.hidden[name]
             kind = masking.tube if name == "video" else masking.anywhere
             masks[f"{name}_hidden"] = kind(grid_of(x.shape, size), ratio)
         some = next(iter(inputs.values()))

@@ -36,7 +36,7 @@ class PatchEncoder(nn.Module):
         self.dim = dim
         self.patches = patches
         self.blocks = nn.ModuleList(
-            Block(dim, heads, drop_path=rate) for rate in _rising(drop_path, depth)
+            Block(dim, heads, drop_path=rate) for rate in rising(drop_path, depth)
         )
         self.norm = nn.LayerNorm(dim, eps=EPS)
 
@@ -93,7 +93,7 @@ class CrossModalEncoder(nn.Module):
         self.blocks = nn.ModuleDict(
             {
                 name: nn.ModuleList(
-                    CrossBlock(dim, heads, drop_path=rate) for rate in _rising(drop_path, depth)
+                    CrossBlock(dim, heads, drop_path=rate) for rate in rising(drop_path, depth)
                 )
                 for name in modalities
             }
@@ -125,21 +125,24 @@ class CrossModalEncoder(nn.Module):
         return blocks
 
 
-class SkipDecoder(nn.Module):
-    """Rebuilds hidden patches from fused tokens, with the encoder's own as skip connections.
+class PatchDecoder(nn.Module):
+    """Rebuilds hidden patches from tokens of the visible ones, with or without skip connections.
 
-    The first block looks at its own sequence only; each of the others also at one level of the
+    The first blocks look at their own sequence only; each of the last ones also at one level of an
     encoder, the highest first.
 
     Args:
         dim: width D of what comes in.
         width: W.
-        depth: number of blocks, one more than there are levels.
+        depth: number of blocks.
         heads: attention heads.
         outputs: numbers in a patch.
+        looks: how many of the blocks look back at a level.
     """
 
-    def __init__(self, dim: int, *, width: int, depth: int, heads: int, outputs: int) -> None:
+    def __init__(
+        self, dim: int, *, width: int, depth: int, heads: int, outputs: int, looks: int = 0
+    ) -> None:
         super().__init__()
         self.width = width
         self.enter = nn.Linear(dim, width, bias=False)
@@ -147,8 +150,10 @@ class SkipDecoder(nn.Module):
         self.mask_token = nn.Parameter(torch.zeros(1, 1, width))
         nn.init.trunc_normal_(self.mask_token, std=0.02)
         self.blocks = nn.ModuleList(
-            [Block(width, heads), *(CrossBlock(width, heads) for _ in range(depth - 1))]
+            (Block if number < depth - looks else CrossBlock)(width, heads)
+            for number in range(depth)
         )
+        self.looks = looks
         self.norm = nn.LayerNorm(width, eps=EPS)
         self.head = nn.Linear(width, outputs)
         nn.init.xavier_uniform_(self.head.weight)
@@ -164,8 +169,8 @@ class SkipDecoder(nn.Module):
         """Hidden patches (B, N - K, outputs).
 
         Args:
-            fused: (B, K, D), the visible tokens after fusion.
-            skips: (B, K, D) of each level before fusion, the lowest first.
+            fused: (B, K, D), the visible tokens.
+            skips: (B, K, D) of each level to look back at, the lowest first.
             visible: (B, K) their places.
             hidden: (B, N - K) the places of the others.
         """
@@ -174,42 +179,57 @@ class SkipDecoder(nn.Module):
         seen = place[visible]
         unseen = self.mask_token + place[hidden]
         x = torch.cat([self.enter(fused) + seen, unseen], 1)  # (B, N, W), the visible first
-        first, *others = self.blocks
-        x = first(x)
-        for block, skip in zip(others, reversed(skips), strict=True):
+        plain = len(self.blocks) - self.looks
+        for block in self.blocks[:plain]:
+            x = block(x)
+        for block, skip in zip(self.blocks[plain:], reversed(skips), strict=True):
             x = block(x, self.enter(skip) + seen)
         made: Tensor = self.head(self.norm(x[:, visible.shape[1] :]))
         return made
 
 
-class AudioVisualAutoencoder(nn.Module):
-    """What is visible of a video and its sound through encoders and fusion; decoders give the rest.
+Read = tuple[Output, Mapping[str, tuple[Tensor, Sequence[Tensor]]]]
+"""Features, and by modality what its decoder takes: tokens (B, K, D), and levels to look back at"""
+
+
+class MaskedAutoencoder(nn.Module):
+    """Decoders that rebuild what is hidden of a video and its sound, whatever its encoders are.
+
+    A subclass says in :meth:`encoded` how what is visible is read.
 
     Args:
-        encoders: by modality.
-        fusion: of their last levels.
         decoders: by modality.
         targets: by modality, what is to be rebuilt.
-        levels: numbers of the blocks, from 1 to the last, that the decoders look back at and whose
-            means are features.
+        levels: numbers of the blocks, from 1 to the last, whose means are features.
         temperature: of the similarities between features.
     """
 
     def __init__(
         self,
-        encoders: Mapping[str, PatchEncoder],
-        fusion: CrossModalEncoder,
-        decoders: Mapping[str, SkipDecoder],
+        decoders: Mapping[str, PatchDecoder],
         *,
         targets: Mapping[str, pretext.PatchTarget],
         levels: Sequence[int],
         temperature: float,
     ) -> None:
         super().__init__()
-        self.encoders = nn.ModuleDict(encoders)
-        self.fusion = fusion
         self.decoders = nn.ModuleDict(decoders)
         self.targets, self.levels, self.temperature = dict(targets), tuple(levels), temperature
+
+    def encoded(
+        self,
+        given: Mapping[str, Tensor],
+        visible: Mapping[str, Tensor],
+        there: Mapping[str, Tensor | None],
+    ) -> Read:
+        """Features of each level as :func:`pretext.level_features` gives them, and what to decode.
+
+        Args:
+            given: (B, C, ...) by modality, zeros for clips that lack it.
+            visible: (B, K) places of the patches that may be seen.
+            there: (B) by modality, False where a clip lacks it; None: all have it.
+        """
+        raise NotImplementedError
 
     def forward(
         self,
@@ -247,24 +267,65 @@ class AudioVisualAutoencoder(nn.Module):
             )
         there = {name: clips_with(name, given, mask, present) for name in given}
         given = {name: blank(x, there[name]) for name, x in given.items()}
-        levels = {
-            name: self.encoders[name](x, places[name][0], self.levels) for name, x in given.items()
-        }
-        fused = self.fusion({name: own[-1] for name, own in levels.items()}, there)
-        output = pretext.level_features(levels, there, self.levels)
+        output, tokens = self.encoded(given, {name: places[name][0] for name in given}, there)
         for name, x in given.items():
-            made = self.decoders[name](fused[name], levels[name], *places[name])
+            made = self.decoders[name](*tokens[name], *places[name])
             with torch.no_grad():
                 target = self.targets[name](x, places[name][1])
             output.aux[f"{name}_error"] = pretext.patch_error(made, target)
             output.aux[f"{name}_present"] = pretext.flags(there[name], x)
             if not self.training:  # in training everything travels to the other processes
                 output.aux[name] = made
-        for name in self.encoders.keys() - given.keys():  # as if every clip lacked it
+        for name in self.decoders.keys() - given.keys():  # as if every clip lacked it
             pretext.add_absent(output, name, self.levels)
         if not self.training:
-            output.aux |= pretext.similarities(output, self.levels, self.temperature)
+            output.aux |= pretext.similarities(output, self.levels, self.temperature_now())
         return output
+
+    def temperature_now(self) -> float:
+        """The temperature; a subclass may learn it."""
+        return self.temperature
+
+
+class AudioVisualAutoencoder(MaskedAutoencoder):
+    """What is visible of a video and its sound through encoders and fusion; decoders give the rest.
+
+    Args:
+        encoders: by modality.
+        fusion: of their last levels.
+        decoders: by modality.
+        targets: as in :class:`MaskedAutoencoder`.
+        levels: the same; the decoders look back at them.
+        temperature: the same.
+    """
+
+    def __init__(
+        self,
+        encoders: Mapping[str, PatchEncoder],
+        fusion: CrossModalEncoder,
+        decoders: Mapping[str, PatchDecoder],
+        *,
+        targets: Mapping[str, pretext.PatchTarget],
+        levels: Sequence[int],
+        temperature: float,
+    ) -> None:
+        super().__init__(decoders, targets=targets, levels=levels, temperature=temperature)
+        self.encoders = nn.ModuleDict(encoders)
+        self.fusion = fusion
+
+    def encoded(
+        self,
+        given: Mapping[str, Tensor],
+        visible: Mapping[str, Tensor],
+        there: Mapping[str, Tensor | None],
+    ) -> Read:
+        """Means of the levels of each encoder; its last one fused, and all to look back at."""
+        levels = {
+            name: self.encoders[name](x, visible[name], self.levels) for name, x in given.items()
+        }
+        fused = self.fusion({name: own[-1] for name, own in levels.items()}, there)
+        output = pretext.level_features(levels, there, self.levels)
+        return output, {name: (x, levels[name]) for name, x in fused.items()}
 
 
 class LevelPool(nn.Module):
@@ -286,7 +347,7 @@ class LevelPool(nn.Module):
         return (means * self.weights.softmax(0)[:, None]).sum(1)
 
 
-def _rising(last: float, depth: int) -> list[float]:
+def rising(last: float, depth: int) -> list[float]:
     """Rates that grow linearly from 0 at the first block to the last."""
     rates: list[float] = torch.linspace(0, last, depth, device="cpu").tolist()
     return rates

@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import util
 from pathlib import Path
@@ -138,6 +139,21 @@ def write(folder: Path, config: Mapping[str, Any], tensors: Mapping[str, Tensor]
     unfinished = folder / f".{CONFIG}.{os.getpid()}"
     unfinished.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     unfinished.replace(folder / CONFIG)
+
+
+@contextmanager
+def silent() -> Iterator[None]:
+    """Within: transformers shows no bars of its own."""
+    from transformers.utils import logging as untyped
+
+    logging: Any = untyped
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def _weights(folder: Path) -> list[Path]:

@@ -236,12 +236,21 @@ class Contrast:
             tensor in ``output.aux``: the logarithm of a learned factor, bounded by 100.
         local: the negatives are those of a process's own micro-batch only. Then the loss adds up,
             and depends on how the batch is shared out.
+        alike: name of a tensor (B, E) in ``output.aux`` and a temperature: partners are shared out
+            by a softmax of its rows' cosine similarities, so that rows which say the same are no
+            negatives of each other; None: a row's only partner is its own.
 
     Rows for which ``output.aux["NAME_present"]`` (B) is False on either side are left out.
     """
 
     def __init__(
-        self, left: str, right: str, temperature: str | float, *, local: bool = False
+        self,
+        left: str,
+        right: str,
+        temperature: str | float,
+        *,
+        local: bool = False,
+        alike: tuple[str, float] | None = None,
     ) -> None:
         if not isinstance(temperature, str) and temperature <= 0:
             raise ConfigError(
@@ -251,17 +260,18 @@ class Contrast:
         self.left = left
         self.right = right
         self.temperature = temperature
+        self.alike = alike
 
     def __call__(self, output: Output, batch: Batch) -> Terms:  # noqa: ARG002 (an Objective)
         """The mean over both directions."""
-        left, right = self._rows(output)
+        left, right, keep = self._rows(output)
         # Similarities close to 1 differ by less than half precision resolves.
         with torch.autocast(left.device.type, enabled=False):
             cosine = F.normalize(left, dim=-1) @ F.normalize(right, dim=-1).T  # (K, K)
             similarity = cosine * self._scale(output, cosine)
+            partner = self._partners(output, keep)
         if not len(similarity):
             return {"loss": similarity.sum()}  # 0, with a graph
-        partner = torch.arange(len(similarity), device=similarity.device)
         there = F.cross_entropy(similarity, partner)
         back = F.cross_entropy(similarity.T, partner)
         return {"loss": (there + back) / 2}
@@ -270,7 +280,16 @@ class Contrast:
         """Number of clips."""
         return torch.tensor(float(len(batch)), device=batch.present.device)
 
-    def _rows(self, output: Output) -> tuple[Tensor, Tensor]:
+    def _partners(self, output: Output, keep: Tensor) -> Tensor:
+        """Whom each kept row should find: its index (K), or a share of every row (K, K)."""
+        if self.alike is None:
+            return torch.arange(int(keep.sum()), device=keep.device)
+        name, temperature = self.alike
+        rows = F.normalize(_full(_find(output.aux, name, "aux").detach())[keep], dim=-1)
+        return (rows @ rows.T / temperature).softmax(-1)
+
+    def _rows(self, output: Output) -> tuple[Tensor, Tensor, Tensor]:
+        """What is kept of either feature (K, D), and which rows (B) these are."""
         left = _full(_find(output.features, self.left, "features"))
         right = _full(_find(output.features, self.right, "features"))
         if left.ndim != 2 or left.shape != right.shape:
@@ -282,7 +301,7 @@ class Contrast:
         keep = torch.ones(len(left), dtype=torch.bool, device=left.device)
         for name in (self.left, self.right):
             keep = keep & output.aux.get(f"{name}_present", keep).bool()
-        return left[keep], right[keep]
+        return left[keep], right[keep], keep
 
     def _scale(self, output: Output, like: Tensor) -> Tensor:
         if isinstance(self.temperature, str):

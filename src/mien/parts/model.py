@@ -13,6 +13,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from mien.errors import ConfigError
 from mien.types import Batch, Output
 
 Tensors = dict[str, Tensor]
@@ -120,6 +121,16 @@ class Model(nn.Module):
             if mixing is not None:
                 inputs, mask = mixing.inputs(inputs, mask)
             return inputs, self.front_end.draw(inputs, batch.luck), mask
+
+
+def given_of(reads: Iterable[str], **inputs: Tensor | None) -> Tensors:
+    """The inputs that were given; at least one of them must be among those that are read."""
+    given = {name: x for name, x in inputs.items() if x is not None}
+    if not given.keys() & set(reads):
+        raise ConfigError(
+            f"no input for any of {', '.join(reads)}: got {', '.join(given) or 'none'}"
+        )
+    return given
 
 
 def column(present: Tensor | None, modalities: Iterable[str], name: str) -> Tensor | None:

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mien import tasks
+from mien import registry, tasks
 from mien.config import RunConfig
 from mien.data import prepared, split
 from mien.data.batch import RowDataset
@@ -68,12 +68,12 @@ def dataset(
 
     Where the stage cuts rows into windows, ``training`` says for what they are cut.
     """
-    wanted = getattr(settings.model, "modalities", None) or stage.modalities
-    unknown = [name for name in settings.data.inputs if name not in stage.modalities]
+    wanted = [*(getattr(settings.model, "modalities", None) or stage.modalities), *stage.beside]
+    stages: Mapping[str, Stage] = registry.system(settings.system).load().STAGES
+    known = sorted({n for each in stages.values() for n in (*each.modalities, *each.beside)})
+    unknown = [name for name in settings.data.inputs if name not in known]
     if unknown:
-        raise ConfigError(
-            f"data.inputs names {unknown[0]!r}: {did_you_mean(unknown[0], stage.modalities)}"
-        )
+        raise ConfigError(f"data.inputs names {unknown[0]!r}: {did_you_mean(unknown[0], known)}")
     have = {name for row in manifest.rows for name in row.features}
     have |= {"text"} if any(row.text for row in manifest.rows) else set()
     inputs = {name: settings.data.inputs.get(name, name) for name in wanted}
@@ -84,6 +84,13 @@ def dataset(
             where=str(manifest.path),
             fix=f"data.inputs.{wanted[0]}=FEATURE, one of: {', '.join(sorted(have)) or 'none'}",
         )
+    for name in stage.beside:
+        if name not in found:
+            raise DataError(
+                f"no row has {inputs[name]!r}, which stage {settings.stages[0]!r} learns from",
+                where=str(manifest.path),
+                fix=f"features.{inputs[name]} in its rows, or other stages: stages=[...]",
+            )
     if stage.windows is None:
         made = RowDataset(rows, manifest, found, specs, stage.unit)
     else:

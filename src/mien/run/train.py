@@ -205,6 +205,9 @@ class _Training:
         settings = assemble.with_dims(
             settings, self._dataset(settings, settings.stages[0], self._rows())
         )
+        for name in settings.stages:
+            if self.stages[name].beside:  # missed now, not when the stages before are done
+                self._dataset(settings, name, self._rows())
         if self.main:
             folder.claim(self.out, settings, self._identity())
             checkpoint.sweep(self.out)

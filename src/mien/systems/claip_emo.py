@@ -31,13 +31,13 @@ from mien.parts.facewear import FaceWear
 from mien.parts.features import FeatureEncoder, Standardise
 from mien.parts.fusion import ConcatFusion
 from mien.parts.media import MediaFrontEnd
-from mien.parts.model import Model, known_positions
+from mien.parts.model import Model, given_of, known_positions
 from mien.parts.temporal import ClassTokenTransformer, MeanPool
-from mien.parts.views import mean_answer
+from mien.parts.views import check_once_a_clip, mean_answer
 from mien.parts.vision import CLIP_MEAN, CLIP_STD, IMAGENET_MEAN, IMAGENET_STD, VideoFrontEnd
 from mien.parts.voicewear import VoiceWear
 from mien.parts.wear import Change, worn
-from mien.types import Output, Resolution, Specs, Stage, Unit
+from mien.types import Output, Specs, Stage, Unit
 
 Modality = Literal["audio", "video"]
 Encoder = towers.Tower | FeatureEncoder
@@ -218,17 +218,13 @@ class Network(nn.Module):
             mask: (B, L) for each modality; without it everything is there.
             present: (B, M), a column for each given modality in sorted order.
         """
-        given = {n: x for n, x in (("audio", audio), ("video", video)) if x is not None}
+        given = given_of(self.encoders, audio=audio, video=video)
         vectors, there = {}, {}
         for name in [name for name in given if name in self.encoders]:
             seen = known_positions(name, given, mask, present)
             vectors[name] = self._vectors(name, given[name], seen)  # (B, V or 1, D)
             if seen is not None:
                 there[name] = seen.any(1)
-        if not vectors:
-            raise ConfigError(
-                f"no input for any of {', '.join(self.encoders)}: got {', '.join(given) or 'none'}"
-            )
         return self._answer(vectors, there)
 
     def _vectors(self, name: str, x: Tensor, seen: Tensor | None) -> Tensor:
@@ -286,12 +282,7 @@ def _depth(encoder: nn.Module) -> int:
 
 def build(config: Config, specs: Specs) -> Model:
     """Front end and network for these tasks."""
-    for spec in specs.values():
-        if spec.resolution is not Resolution.CLIP:
-            raise ConfigError(
-                f"claip-emo answers once a clip, {spec.name!r} asks once a {spec.resolution.value}",
-                fix="cut the recordings into one row a label",
-            )
+    check_once_a_clip("claip-emo", specs)
     if config.feature_dims is not None:
         return _from_features(config, config.feature_dims, specs)
     encoders: dict[str, Encoder] = {}

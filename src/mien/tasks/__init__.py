@@ -15,7 +15,7 @@ from mien.errors import ConfigError, DataError, did_you_mean
 from mien.tasks import metrics
 from mien.tasks.action_units import ABAW_ACTION_UNITS
 from mien.tasks.affect import ABAW_AFFECT, ABAW_COMPOUND, ABAW_EXPRESSION
-from mien.tasks.classification import CREMA_D, DFEW, EMODB, MAFW, MER2023, RAVDESS
+from mien.tasks.classification import CREMA_D, DFEW, EMODB, MAFW, MER2023, MSP_IMPROV, RAVDESS
 from mien.types import Objective, Problem, Resolution, Specs, TaskSpec
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ NAMED: Mapping[str, TaskSpec] = {
     "emodb": EMODB,
     "mafw": MAFW,
     "mer2023": MER2023,
+    "msp_improv": MSP_IMPROV,
     "ravdess": RAVDESS,
 }
 """Published tasks by name. The ``name`` within each is the key under ``labels`` in a manifest."""

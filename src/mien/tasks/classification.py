@@ -56,6 +56,17 @@ MER2023 = TaskSpec(
 )
 """MER2023, 6 classes, named and ordered as in the code of its organisers (MERTools)."""
 
+MSP_IMPROV = TaskSpec(
+    name="emotion",
+    problem=Problem.ONE_OF_N,
+    labels=("anger", "happiness", "neutral", "sadness"),
+    invalid=(-1.0,),
+)
+"""MSP-IMPROV, 4 classes, in the order of HiCMAE's lists: A, H, N, S."""
+
+IEMOCAP = MSP_IMPROV
+"""IEMOCAP's 4 classes; their order is ours, the same."""
+
 RAVDESS = TaskSpec(
     name="emotion",
     problem=Problem.ONE_OF_N,
