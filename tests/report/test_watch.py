@@ -171,6 +171,7 @@ def test_the_shell_ends_with_one_where_a_file_failed(
 def test_the_shell_asks_for_a_run(
     film: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setitem(sys.modules, "mien_pocket", None)  # as where it is not installed
     assert shell("predict", film, monkeypatch=monkeypatch) == 2
     assert "--run" in capsys.readouterr().err
     assert shell("predict", film, "--run", "x", "--who", "anna", monkeypatch=monkeypatch) == 2

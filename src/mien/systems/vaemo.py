@@ -56,7 +56,7 @@ from mien.types import Objective, Output, Specs, Stage, Unit
 
 Caption = Literal["visual", "audio", "joint"]
 CAPTIONS: tuple[Caption, ...] = ("visual", "audio", "joint")  # rows of a clip's ``text`` (3, D)
-_WANTED = '"features": {"text": ...}, (3, D): a visual, an audio and a joint description, embedded'
+_WANTED = "mien describe, then mien data embed, write \"features\": {\"text\": ...}, (3, D)"
 
 
 class Config(ClipSettings):
