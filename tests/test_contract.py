@@ -104,6 +104,21 @@ CASES = [
         overrides=("epochs=2", "batch_size=4", "save_seconds=0"),
     ),
     Case(
+        "clip-sequential",
+        "tiny",
+        corpora.frames,
+        # The bias of attention's keys has no gradient but rounding, of which AdamW makes steps.
+        still=("dropout=0", "head_norm=layer", "accumulate=2", "parts=[tcn]"),
+        overrides=("epochs=2", "batch_size=16", "save_seconds=0"),
+    ),
+    Case(
+        "clip-sequential",
+        "tiny",
+        corpora.watched,
+        still=("augment=none", "lr=1e-4"),
+        overrides=("stages=[frames]", "epochs=2", "batch_size=16", "save_seconds=0"),
+    ),
+    Case(
         "vaemo",
         "tiny",
         corpora.described,

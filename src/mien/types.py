@@ -38,6 +38,7 @@ __all__ = [
     "Track",
     "Unit",
     "Window",
+    "Windows",
 ]
 
 
@@ -280,6 +281,25 @@ class Objective(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Windows:
+    """How long rows are read: in windows, whose answers are averaged to one a position.
+
+    Args:
+        length: positions of a window.
+        stride: from the start of one to that of the next.
+        gaps: whether they may leave positions out, as those that are only learned from may.
+        smooth: what is done with the answers of a row (see :mod:`mien.tasks.smoothing`).
+        around: positions on each side that smoothing looks at.
+    """
+
+    length: int
+    stride: int
+    gaps: bool = False
+    smooth: Literal["none", "mean", "median", "mode"] = "none"
+    around: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
     """One training of a system: what it reads, builds, minimises and hands on.
 
@@ -294,6 +314,7 @@ class Stage:
         beside: inputs that it reads in any case, whichever modalities the settings name.
         takes: ``config -> prefixes`` of what the stage before hands on, where this stage's own
             settings may want less than all of it; None takes all.
+        windows: ``(config, training) -> Windows`` where rows are cut; None reads them whole.
     """
 
     unit: Unit
@@ -305,6 +326,7 @@ class Stage:
     hands_on: tuple[str, ...] = ()
     takes: Callable[[Any], tuple[str, ...]] | None = None
     beside: tuple[str, ...] = ()
+    windows: Callable[[Any, bool], Windows] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

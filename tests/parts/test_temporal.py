@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
+from torch import Tensor, nn
 
 from mien.errors import ConfigError
-from mien.parts.temporal import ClassTokenTransformer, MeanPool
+from mien.parts.temporal import ClassTokenTransformer, FrameTransformer, MeanPool
 
 
 def _small() -> ClassTokenTransformer:
@@ -100,3 +100,69 @@ def test_more_steps_than_positions_is_an_error_that_says_what_to_set() -> None:
     with pytest.raises(ConfigError, match="9 time steps are more than the 8") as error:
         module(torch.randn(1, 9, 12))
     assert "model.frames=9" in str(error.value)
+
+
+# -- one token out for each in ---------------------------------------------------------------------
+
+
+def _frames(reach: int | None = None) -> FrameTransformer:
+    torch.manual_seed(0)
+    return FrameTransformer(12, depth=3, heads=2, mlp=20, dropout=0.0, reach=reach).eval()
+
+
+def test_blocks_over_frames_equal_torchs_own() -> None:
+    ours = _frames()
+    layer = nn.TransformerEncoderLayer(12, 2, 20, 0.0, batch_first=True)
+    theirs = nn.TransformerEncoder(layer, 3, enable_nested_tensor=False).train()
+    names = {
+        "self_attn.in_proj_": "qkv.",
+        "self_attn.out_proj": "output",
+        "linear1": "mlp.0",
+        "linear2": "mlp.3",
+        "layers": "blocks",
+    }
+
+    def renamed(name: str) -> str:
+        for theirs_, ours_ in names.items():
+            name = name.replace(theirs_, ours_)
+        return name
+
+    given = {renamed(name): p for name, p in theirs.named_parameters()}
+    assert given.keys() == ours.state_dict().keys()
+    theirs.load_state_dict({n: ours.state_dict()[renamed(n)] for n in theirs.state_dict()})
+    tokens, mask = torch.randn(3, 9, 12), torch.ones(3, 9, dtype=torch.bool)
+    mask[1, 6:] = mask[2, 1:] = False
+    expected = theirs(tokens, src_key_padding_mask=~mask)
+    torch.testing.assert_close(ours(tokens, mask)[0], expected, atol=1e-5, rtol=0)
+
+
+def test_where_a_token_stands_does_not_matter_without_positions() -> None:
+    tokens, order = torch.randn(2, 7, 12), torch.randperm(7)
+    moved = _frames()(tokens[:, order])[0]
+    torch.testing.assert_close(moved, _frames()(tokens)[0][:, order], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("sizes", [[1] * 20, [5, 1, 9, 5], [20]])
+def test_one_that_looks_back_gives_the_same_piece_by_piece(sizes: list[int]) -> None:
+    module, tokens = _frames(reach=6), torch.randn(2, 20, 12)
+    whole, _ = module(tokens)
+    parts, past = list[Tensor](), list[tuple[Tensor, Tensor]]()
+    for piece in torch.split(tokens, sizes, 1):
+        made, past = module(piece, past=past)
+        parts.append(made)
+        assert all(keys.shape[2] <= 5 for keys, _ in past), "what is kept is bounded"
+    torch.testing.assert_close(torch.cat(parts, 1), whole, atol=1e-5, rtol=0)
+
+
+def test_one_that_looks_back_never_sees_ahead_nor_beyond_its_reach() -> None:
+    module, tokens = _frames(reach=3), torch.randn(1, 20, 12)
+    changed = tokens.clone()
+    changed[:, 10] += 1
+    moved = (module(changed)[0] != module(tokens)[0]).any(2)[0]
+    # Three blocks, each of which looks back over two further positions.
+    assert moved.nonzero()[:, 0].tolist() == list(range(10, 10 + 1 + 3 * 2))
+
+
+def test_heads_that_do_not_divide_the_width_are_refused() -> None:
+    with pytest.raises(ConfigError, match="heads"):
+        FrameTransformer(10, depth=1, heads=4, mlp=8, dropout=0.0)

@@ -181,11 +181,13 @@ def test_published_tasks_have_the_published_orders() -> None:
     assert named["ravdess"].labels.index("surprised") == 7  # file code 08
     assert named["abaw_expression"].labels.index("Other") == 7
     assert named["abaw_action_units"].labels[-2:] == ("AU25", "AU26")
+    assert named["abaw_compound"].labels.index("Sadly_Fearful") == 5
     assert named["abaw_affect"].labels == ("valence", "arousal")
     widths = {name: spec.width for name, spec in named.items()}
     assert widths == {
         "abaw_action_units": 12,
         "abaw_affect": 2,
+        "abaw_compound": 7,
         "abaw_expression": 8,
         "crema_d": 6,
         "dfew": 7,

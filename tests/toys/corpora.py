@@ -239,6 +239,41 @@ def _shards(folder: Path, seed: int) -> list[dict[str, Any]]:
     return rows
 
 
+def watched(folder: Path, seed: int = 0) -> Path:
+    """Shards of one face each, dark or bright by turns, with the expression of every frame."""
+    random = np.random.default_rng(seed)
+    rows = []
+    for i in range(8):
+        path, count = folder / f"{i}.shard", 14 + i
+        bright = (np.arange(count) + 3 * i) // 5 % 2
+        with Writer(path, fps=25, rate=16000, size=32, spans=[(0.0, None)]) as shard:
+            for k in range(count):
+                pixels = random.integers(0, 120, size=(32, 32, 3)) + 100 * bright[k]
+                if (i + k) % 6:
+                    picture = shard.picture(encode(pixels.astype(np.uint8), 95))
+                    shard.seen("face-1", k, picture, (2.0, 3.0, 20.0, 24.0), 0.9, k % 5 == 0)
+            shard.looked(0, count)
+            shard.finish({"recipe": _recipe()})
+        labels = np.where(random.random(count) < 0.1, -1, bright)
+        rows.append(
+            {
+                "id": f"w{i}",
+                "speaker": f"p{i}",
+                "split": _PARTS[i % 4],
+                "features": {"video": f"{path.name}::face-1"},
+                "labels": {"expression": {"path": _save(folder, f"x{i}", labels), "fps": 25}},
+            }
+        )
+    task = {
+        "name": "expression",
+        "problem": "one_of_n",
+        "resolution": "frame",
+        "labels": ["calm", "glad"],
+        "invalid": [-1],
+    }
+    return _write(folder, rows, [task])
+
+
 def _recipe() -> dict[str, Any]:
     crop = CropRecipe(size=32).to_dict()
     return {"fps": 25.0, "rate": 16000, "crop": crop, "detector": "yunet-00000000", "every": 5}

@@ -160,6 +160,57 @@ def prepare(
 
 
 @app.command()
+def features(
+    manifest: Annotated[Path, typer.Argument(help="Manifest of prepared rows.")],
+    run: Annotated[Path, typer.Option("--run", help="A run that gives one vector a frame.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="The new manifest (default: NAME.features.jsonl beside it)."),
+    ] = None,
+    batch: Annotated[int, typer.Option("--batch", help="Frames looked at together.")] = 64,
+    half: Annotated[bool, typer.Option("--half", help="Keep half precision.")] = False,
+    jobs: Jobs = None,
+    root: Root = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Look at every frame once and keep the vector that a run makes of it, to train over time.
+
+    Writes a folder of vectors and a new manifest that names them as features.face. Interrupt it
+    and give the same command again: what is finished is kept.
+
+    [dim]mien data features clips.prepared.jsonl --run runs/frames[/dim]
+    """
+    from mien.run.extract import extract
+
+    report = extract(
+        manifest, run=run, out=out, batch=batch, half=half, jobs=jobs, root=root,
+        quiet=quiet or as_json,
+    )  # fmt: skip
+    say(report.to_dict(), as_json, report.text)
+    if report.errors:
+        raise typer.Exit(1)
+
+
+@app.command()
+def submission(
+    run: Annotated[Path, typer.Argument(help="A run of one task that answers once a frame.")],
+    data: Annotated[Path, typer.Option("--data", help="Manifest with a row for each video.")],
+    example: Annotated[Path, typer.Option("--example", help="The challenge's example file.")],
+    out: Annotated[Path, typer.Option("--out", help="The file to write.")],
+    as_json: Json = False,
+) -> None:
+    """Answer a challenge in the format of its example: the same frames, the same header.
+
+    [dim]mien data submission runs/va --data test.jsonl --example given.txt --out mine.txt[/dim]
+    """
+    from mien.run.submission import submit
+
+    found = submit(run, data=data, example=example, out=out)
+    say(found.to_dict(), as_json, found.text)
+
+
+@app.command()
 def synthetic(
     out: Annotated[Path, typer.Argument(help="Folder for the films and their manifest.")],
     kind: Annotated[

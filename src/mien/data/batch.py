@@ -100,7 +100,7 @@ class RowDataset(Dataset[Sample]):
             mask={name: there for name, (_, there) in read.items() if not there.all()},
             targets=made,
             times=self._times(row, sources, made),
-            group=row.speaker or row.source or row.dialogue or "",
+            group=group_of(row),
             chosen=frozenset(chosen),
         )
 
@@ -115,8 +115,7 @@ class RowDataset(Dataset[Sample]):
         if self.unit is Unit.DIALOGUE:
             return {name: self._of_dialogue(rows, spec) for name, spec in self.specs.items()}
         (row,) = rows
-        with _blamed(row):
-            return self._of_row(row)
+        return self._labels(row)
 
     def groups(self) -> dict[str, list[list[str | int | float | None]]]:
         """What samples can be compared by: their groups fields and speaker, where rows have any.
@@ -126,6 +125,13 @@ class RowDataset(Dataset[Sample]):
         said = [[_compared(row) for row in rows] for rows in self.items]
         names = dict.fromkeys(name for rows in said for row in rows for name in row)
         return {name: [[row.get(name) for row in rows] for rows in said] for name in names}
+
+    def _labels(self, row: Row) -> dict[str, Array]:
+        """The targets of one row by task; errors name it."""
+        if not self._labelled:
+            return {}
+        with _blamed(row):
+            return self._of_row(row)
 
     def _of_row(self, row: Row) -> dict[str, Array]:
         frames = [spec for spec in self.specs.values() if spec.resolution is Resolution.FRAME]
@@ -279,11 +285,13 @@ class RowDataset(Dataset[Sample]):
         return [length for length in lengths if length is not None]
 
     def _rate(self, row: Row) -> float | None:
-        """Positions a second: what the row says, else its prepared frames."""
-        if row.fps is not None:
-            return row.fps
+        """Positions a second: those of its prepared frames, else what the row says.
+
+        A row that names a folder of pictures says how many of those there are a second.
+        """
         names = [name for name in self.modalities.values() if name in row.features]
-        return next(filter(None, (prepared.fps(row, name, self.place) for name in names)), None)
+        found = filter(None, (prepared.fps(row, name, self.place) for name in names))
+        return next(found, row.fps)
 
     def _times(
         self, row: Row, sources: Mapping[str, Source], made: Mapping[str, Array]
@@ -299,6 +307,11 @@ class RowDataset(Dataset[Sample]):
         if rate is None or max(lengths, default=0) < 2:
             return None
         return np.arange(max(lengths)) / rate
+
+
+def group_of(row: Row) -> str:
+    """Whose a row is, for scores by group."""
+    return row.speaker or row.source or row.dialogue or ""
 
 
 def _read(source: Source, positions: Indices | None) -> tuple[Array, Bools]:

@@ -26,6 +26,10 @@ Array = NDArray[np.generic]
 WAVEFORM = 8000
 """A list of floats this long (half a second at 16 kHz) is a waveform; a shorter one a vector."""
 
+SEEN = ".seen"
+"""Ending of the key that says which positions of a tensor are there."""
+
+_AT_ONCE = 2**22  # values that are looked at together
 _NUMBERS = "biuf"  # kinds of numpy: truth values, integers, unsigned integers, floats
 _HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
@@ -55,13 +59,58 @@ def load(ref: FeatureRef, root: Path | Place, *, row: str = "", finite: bool = T
         array = _tensor(path, key) if key else _npy(path)
         if array.ndim == 0 or 0 in array.shape[1:]:
             raise DataError(f"an array of the shape {array.shape} holds no positions")
-        if finite and array.dtype.kind == "f" and not np.isfinite(array).all():
-            bad = np.argwhere(~np.isfinite(array))
+        if finite:
+            _check_finite(array)
+    return array
+
+
+def _check_finite(array: Array) -> None:
+    """Refuse values that are not, a stretch at a time: a mapped file may be larger than memory."""
+    if array.dtype.kind != "f":
+        return
+    step = max(1, _AT_ONCE // max(1, array[:1].size))
+    for first in range(0, len(array), step):
+        bad = np.argwhere(~np.isfinite(array[first : first + step]))
+        if len(bad):
+            bad[:, 0] += first
             raise DataError(
                 f"{len(bad)} values are not finite, the first at {bad[0].tolist()}",
                 fix="leave the feature out of rows that lack it: absence is masked, NaN is not",
             )
-    return array
+
+
+def seen(ref: FeatureRef, root: Path | Place, *, row: str = "") -> NDArray[np.bool_] | None:
+    """Which positions (L) of a feature are there, where its file says so; None: all of them.
+
+    Beside a tensor ``KEY`` of a safetensors file there may be a ``KEY.seen`` that is 0 where
+    nothing was to be seen.
+    """
+    if not isinstance(ref, str) or "::" not in ref:
+        return None
+    with blamed(ref, row):
+        path, key = file_of(ref, root)
+        if key + SEEN not in _opened(path).keys():  # noqa: SIM118 (no mapping)
+            return None
+        mask = _tensor(path, key + SEEN)
+        if mask.shape != tuple(_slice(path, key).get_shape())[:1]:
+            raise DataError(f"{key + SEEN!r} does not say one thing a position: {mask.shape}")
+    return np.asarray(mask != 0)
+
+
+def part(ref: str, root: Path | Place, positions: NDArray[np.int64], *, row: str = "") -> Array:
+    """Some positions (T) of one tensor of a safetensors file; only what lies between is read."""
+    with blamed(ref, row):
+        path, key = file_of(ref, root)
+        low, high = (int(positions.min()), int(positions.max()) + 1) if len(positions) else (0, 0)
+        try:
+            array: Array = _slice(path, key)[low:high]
+        except (SafetensorError, TypeError, ValueError) as error:
+            raise DataError(f"{key!r} cannot be read: {_first_line(error)}") from error
+        if array.dtype.kind not in _NUMBERS:
+            raise DataError(f"an array of {array.dtype} holds something else than plain numbers")
+        _check_finite(array)
+    in_order = np.array_equal(positions, np.arange(low, high))
+    return array if in_order else array[positions - low]
 
 
 def shape(ref: FeatureRef, root: Path | Place, *, row: str = "") -> tuple[int, ...]:

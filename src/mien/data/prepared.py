@@ -61,6 +61,9 @@ def source(row: Row, name: str, place: Place) -> Source:
     ref = row.features[name]
     place = row.place or place
     if not isinstance(ref, str) or not is_shard(ref):
+        there = features.seen(ref, place, row=row.id)
+        if there is not None and isinstance(ref, str):
+            return Source(there, lambda at: features.part(ref, place, at, row=row.id))
         return of_array(features.sequence(features.load(ref, place, row=row.id)))
     with features.blamed(ref, row.id):
         shard, track = _opened(ref, place)

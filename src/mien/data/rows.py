@@ -60,8 +60,8 @@ class Track:
     """Labels of one recording over time, in a file of their own.
 
     Args:
-        path: ``.npy`` (L) or (L, C), ``file.safetensors::key``, or ``.csv`` or ``.parquet`` with
-            one line a position.
+        path: ``.npy`` (L) or (L, C), ``file.safetensors::key``, ``.csv`` or ``.parquet`` with one
+            line a position, or ``.txt`` as the ABAW challenges annotate.
         column: the column or columns of a table to read; None takes those named like the task's
             labels, else the one named like the task, else all if there are as many as needed.
         fps: positions a second; None: as many as the row's features have.

@@ -19,6 +19,8 @@ from mien.errors import DataError, did_you_mean
 from mien.types import TaskSpec
 
 _TABLES = (".csv", ".parquet")
+_LINES = ".txt"
+_BYTES = 64 << 20  # of a file of lines: hundreds of hours
 
 
 def load(track: Track, place: Place, spec: TaskSpec, *, row: str = "") -> NDArray[Any] | list[Any]:
@@ -33,6 +35,9 @@ def load(track: Track, place: Place, spec: TaskSpec, *, row: str = "") -> NDArra
     Returns:
         Numbers (L) or (L, C), NaN where a cell is empty, or a list of L class names.
     """
+    if Path(track.path).suffix.lower() == _LINES:
+        _no_columns(track, row)
+        return _lines(track, place, spec, row)
     if Path(track.path).suffix.lower() not in _TABLES:
         _no_columns(track, row)
         values = features.load(track.path, place, row=row, finite=False)
@@ -59,6 +64,9 @@ def width(track: Track, place: Place, *, row: str = "") -> int:
         return 1 if isinstance(track.column, str) else len(track.column)
     if Path(track.path).suffix.lower() in _TABLES:
         return len(_table(track, place, row).column_names)
+    if Path(track.path).suffix.lower() == _LINES:
+        lines = _text(track, place, row)  # of one of n classes a line has less than the header
+        return len(lines[min(1, len(lines) - 1)].split(","))
     size = features.shape(track.path, place, row=row)
     return 1 if len(size) == 1 else size[1]
 
@@ -85,6 +93,53 @@ def positions(
     length = min(near, key=lambda n: (abs(n - wanted), n)) if near else wanted
     at = np.floor(np.arange(length) * step + 1e-6).astype(np.int64)
     return np.where(at < count, at, -1)
+
+
+def _lines(track: Track, place: Place, spec: TaskSpec, row: str) -> NDArray[np.float64]:
+    """A file of lines as the ABAW challenges have them: a header, then a line a frame.
+
+    The header names the task's labels in their order. A line holds a number a label, or of one of
+    n classes its number alone.
+
+    Returns:
+        (L) class numbers, or (L, C) values; what means "not annotated" is left as it is.
+    """
+    header, *lines = _text(track, place, row)
+    names = [name.strip() for name in header.split(",")]
+    if names != list(spec.labels):
+        raise DataError(
+            f"its header names {', '.join(names)[:80]}, task {spec.name!r} asks for "
+            f"{', '.join(spec.labels)[:80]}",
+            where=_where(track, row),
+        )
+    wide = 1 if spec.categorical else spec.width
+    values = np.empty((len(lines), wide))
+    for number, line in enumerate(lines):
+        cells = line.split(",")
+        try:
+            values[number] = np.array([float(cell) for cell in cells]).reshape(wide)
+        except ValueError as error:
+            raise DataError(
+                f"line {number + 2} holds {line.strip()[:40]!r}, not {wide} numbers",
+                where=_where(track, row),
+            ) from error
+    return values[:, 0] if spec.categorical else values
+
+
+def _text(track: Track, place: Place, row: str) -> list[str]:
+    """The lines of a text file, the header first; there is at least that."""
+    try:
+        path = place.find(track.path)
+        if not path.is_file():
+            raise DataError("there is no such file")
+        if path.stat().st_size > _BYTES:
+            raise DataError("no track is so large")
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"this is no text: {error}", where=_where(track, row)) from error
+    except DataError as error:
+        raise DataError(error.what, where=_where(track, row), fix=error.fix) from error
+    return lines[:-1] if len(lines) > 1 and not lines[-1].strip() else lines
 
 
 def _numeric(column: Any) -> bool:

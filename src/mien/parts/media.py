@@ -1,4 +1,4 @@
-"""Frames and sound to what two towers read, each by itself.
+"""Frames and sound to what towers read, each by itself.
 
 Shapes: B clips, T frames a view, V views, S the picture tower's input size, F mel bins.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
+import torch
 from torch import Tensor, nn
 
 from mien.parts.audio import to_mono
@@ -64,3 +65,28 @@ class MediaFrontEnd(FrontEnd):
             made["audio"] = self.audio(wave, seen["audio"])
             seen["audio"] = seen["audio"].any(1, keepdim=True)
         return made, seen
+
+
+class FrameMedia(FrontEnd):
+    """Every frame to normalised pixels (B, 3, L, S, S), for answers a frame.
+
+    Args:
+        video: makes pixels of frames.
+    """
+
+    def __init__(self, video: VideoFrontEnd) -> None:
+        super().__init__()
+        self.video = video
+
+    def forward(
+        self,
+        inputs: Mapping[str, Tensor],
+        mask: Mapping[str, Tensor],
+        chosen: Collection[str] = (),
+    ) -> tuple[Tensors, Tensors]:
+        """``inputs["video"]`` (B, L, H, W, 3) to pixels; masks (B, L) as they are."""
+        del chosen  # every frame is read
+        video, seen = inputs["video"], mask["video"]
+        every = torch.arange(video.shape[1], device=video.device).expand(video.shape[:2])
+        pixels, _ = self.video(video, seen, index=every)
+        return {"video": pixels}, {"video": seen}

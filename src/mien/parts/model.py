@@ -18,6 +18,9 @@ from mien.types import Batch, Output
 
 Tensors = dict[str, Tensor]
 
+FRAMES = "frames"
+"""The feature (B, L, D) of an output that holds one vector a frame, where a network makes some."""
+
 
 class FrontEnd(nn.Module):
     """Raw tensors and masks in, the network's tensors and masks out. This one changes nothing.

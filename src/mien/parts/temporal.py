@@ -1,6 +1,8 @@
-"""Tokens over time to one vector. What is masked is never looked at, however it is filled."""
+"""Tokens over time to one vector, or to as many. What is masked is never looked at."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -107,3 +109,98 @@ class Block(nn.Module):
         x = x + self.drop(self.output(mixed))
         done: Tensor = x + self.drop(self.mlp(self.norm2(x)))
         return done
+
+
+Kept = tuple[Tensor, Tensor]
+"""Keys and values (B, heads, at most R - 1, head_dim) of the positions that came before."""
+
+
+class FrameTransformer(nn.Module):
+    """Post-norm blocks over the positions of a window, one token out for each token in.
+
+    As published for emotion over time: no positions are added, so only the mask tells where a
+    token stands. Without ``reach`` every position looks at all of the window. With it, each looks
+    back over so many positions in each block, its own included, and never ahead; such a one can
+    be streamed.
+
+    Args:
+        dim: width D.
+        depth: number of blocks.
+        heads: attention heads a block.
+        mlp: hidden width of the feed-forward part.
+        dropout: rate within a block.
+        reach: R, positions that a token looks back over; None: at all, ahead too.
+    """
+
+    def __init__(
+        self, dim: int, depth: int, heads: int, mlp: int, dropout: float, reach: int | None = None
+    ) -> None:
+        super().__init__()
+        self.reach = reach
+        self.blocks = nn.ModuleList(PostNormBlock(dim, heads, mlp, dropout) for _ in range(depth))
+
+    def forward(
+        self, tokens: Tensor, mask: Tensor | None = None, past: Sequence[Kept] = ()
+    ) -> tuple[Tensor, list[Kept]]:
+        """``tokens`` (B, L, D) to (B, L, D), and what the next call needs, if it looks back.
+
+        Args:
+            tokens: positions, from where ``past`` ends.
+            mask: (B, L), True where a token may be looked at, at least one of each sequence. One
+                that looks back only has no use for it: padding lies ahead.
+            past: what the call before gave; nothing at the beginning.
+        """
+        attended = None if mask is None else mask[:, None, None, :]  # over heads and queries
+        if self.reach is not None:
+            earlier = past[0][0].shape[2] if past else 0
+            attended = _looked_back(tokens.shape[1], earlier, self.reach, tokens.device)
+        kept: list[Kept] = []
+        for i, block in enumerate(self.blocks):
+            tokens, own = block(tokens, attended, past[i] if past else None)
+            if self.reach is not None:
+                keys, values = own
+                first = max(0, keys.shape[2] - (self.reach - 1))
+                kept.append((keys[:, :, first:], values[:, :, first:]))
+        return tokens, kept
+
+
+def _looked_back(count: int, earlier: int, reach: int, device: torch.device) -> Tensor:
+    """Which of (earlier + count) keys each of the last ``count`` positions looks at."""
+    query = torch.arange(earlier, earlier + count, device=device)[:, None]
+    key = torch.arange(earlier + count, device=device)
+    return (key <= query) & (key > query - reach)
+
+
+class PostNormBlock(nn.Module):
+    """``norm(x + attention(x))``, then ``norm(x + mlp(x))``: the first Transformer's."""
+
+    def __init__(self, dim: int, heads: int, mlp: int, dropout: float) -> None:
+        super().__init__()
+        if dim % heads:
+            raise ConfigError(f"a width of {dim} does not divide over {heads} heads")
+        self.heads, self.dropout = heads, dropout
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.output = nn.Linear(dim, dim)
+        self.norm1, self.norm2 = nn.LayerNorm(dim), nn.LayerNorm(dim)
+        self.mlp = nn.Sequential(
+            nn.Linear(dim, mlp), nn.ReLU(), nn.Dropout(dropout), nn.Linear(mlp, dim)
+        )
+        self.drop = nn.Dropout(dropout)
+        nn.init.xavier_uniform_(self.qkv.weight)
+        nn.init.zeros_(self.qkv.bias)
+        nn.init.zeros_(self.output.bias)
+
+    def forward(
+        self, x: Tensor, attended: Tensor | None, past: Kept | None = None
+    ) -> tuple[Tensor, Kept]:
+        """(B, L, D) to (B, L, D), and the keys and values of everything that was looked at."""
+        qkv = self.qkv(x).unflatten(2, (3, self.heads, -1))
+        query, key, value = qkv.permute(2, 0, 3, 1, 4)  # each (B, heads, L, head_dim)
+        if past is not None:
+            key, value = torch.cat([past[0], key], 2), torch.cat([past[1], value], 2)
+        rate = self.dropout if self.training else 0.0
+        mixed = F.scaled_dot_product_attention(query, key, value, attended, rate)
+        mixed = mixed.transpose(1, 2).flatten(2)  # (B, L, D)
+        x = self.norm1(x + self.drop(self.output(mixed)))
+        done: Tensor = self.norm2(x + self.drop(self.mlp(x)))
+        return done, (key, value)

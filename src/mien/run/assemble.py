@@ -15,6 +15,7 @@ from mien.config import RunConfig
 from mien.data import prepared, split
 from mien.data.batch import RowDataset
 from mien.data.manifest import Manifest, Row
+from mien.data.windows import WindowDataset
 from mien.errors import ConfigError, DataError, RunError, did_you_mean
 from mien.parts.model import Model
 from mien.run import folder
@@ -55,9 +56,18 @@ def folded(manifest: Manifest, settings: RunConfig) -> list[Row]:
 
 
 def dataset(
-    manifest: Manifest, rows: Sequence[Row], settings: RunConfig, stage: Stage, specs: Specs
+    manifest: Manifest,
+    rows: Sequence[Row],
+    settings: RunConfig,
+    stage: Stage,
+    specs: Specs,
+    *,
+    training: bool = False,
 ) -> RowDataset:
-    """Rows as a stage reads them: the modalities it knows, wants, and the rows have."""
+    """Rows as a stage reads them: the modalities it knows, wants, and the rows have.
+
+    Where the stage cuts rows into windows, ``training`` says for what they are cut.
+    """
     wanted = [*(getattr(settings.model, "modalities", None) or stage.modalities), *stage.beside]
     stages: Mapping[str, Stage] = registry.system(settings.system).load().STAGES
     known = sorted({n for each in stages.values() for n in (*each.modalities, *each.beside)})
@@ -81,7 +91,11 @@ def dataset(
                 where=str(manifest.path),
                 fix=f"features.{inputs[name]} in its rows, or other stages: stages=[...]",
             )
-    made = RowDataset(rows, manifest, found, specs, stage.unit)
+    if stage.windows is None:
+        made = RowDataset(rows, manifest, found, specs, stage.unit)
+    else:
+        windows = stage.windows(settings.model, training)
+        made = WindowDataset(rows, manifest, found, specs, windows, training=training)
     _check_rates(made, getattr(settings.model, "audio_source_rate", None))
     return made
 

@@ -14,6 +14,7 @@ from mien.data.rows import Row
 from mien.errors import printable
 from mien.importers.corpus import Corpus
 from mien.run.record import Status
+from mien.types import Resolution
 
 _SHOWN = 5  # names of a finding, people of a fold
 _NAMED = 10  # the same in JSON
@@ -65,13 +66,29 @@ class ImportReport:
         if not any(row.video or row.audio for row in self.rows):
             return [shlex.join(check)]
         prepared = self.manifest.with_name(f"{self.manifest.stem}.prepared.jsonl")
-        train = ["mien", "train", "claip-emo", "--data", str(prepared)]
+        train = ["mien", "train", *self._system, "--data", str(prepared)]
         train += ["--out", f"runs/{self.manifest.stem}"]
         filled = [pair for pair in self.counts["folds"].values() if pair["found"]]
         train += ["--folds"] if len(filled) > 1 else []
         train += [] if self.root is None else [f"data.root={self.root}"]
-        prepare = ["mien", "data", "prepare", str(self.manifest), *root]
+        prepare = ["mien", "data", "prepare", str(self.manifest), *self._as_they_are, *root]
         return [shlex.join(command) for command in (check, prepare, train)]
+
+    @property
+    def _by_frame(self) -> bool:
+        task = self.corpus.task
+        return task is not None and task.resolution is Resolution.FRAME
+
+    @property
+    def _system(self) -> list[str]:
+        """What can be trained on it."""
+        return ["clip-sequential", "--stage", "frames"] if self._by_frame else ["claip-emo"]
+
+    @property
+    def _as_they_are(self) -> list[str]:
+        """Pictures of faces, a line of labels each: none is cut, none is left out."""
+        rates = [row.fps for row in self.rows if row.fps is not None]
+        return ["--faces", "none", "--fps", f"{rates[0]:g}"] if self._by_frame and rates else []
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""

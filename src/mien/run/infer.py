@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import numpy as np
 import torch
@@ -15,11 +15,15 @@ from torch.utils.data import DataLoader, Dataset
 
 from mien import tasks
 from mien.data.batch import RowDataset, collate
+from mien.data.windows import Cut
 from mien.parts.model import FrontEnd, Model
 from mien.run.batches import Collate, Seen
+from mien.run.overlap import Overlap
+from mien.tasks.smoothing import smoothed
 from mien.types import Batch, Objective, Output, Sample, Specs, TaskSpec
 
 Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
 _STANDS = 0.5  # support from which an answer is given
 Value: TypeAlias = str | int | float | None
 """What a sample is compared by; None where nobody said."""
@@ -64,7 +68,8 @@ class Predictions:
 
     ``groups`` holds what samples can be compared by, such as speaker or age: by name a list of
     values for each sample, one for all of it or one a position. ``support`` says of each sample how
-    far the network stands behind its answers, where it says so.
+    far the network stands behind its answers, where it says so. ``seen`` says of samples that were
+    read in windows at which positions (P) each modality was there.
     """
 
     ids: list[str] = field(default_factory=list)
@@ -74,6 +79,13 @@ class Predictions:
     tasks: dict[str, Answers] = field(default_factory=dict)
     groups: dict[str, list[list[Value]]] = field(default_factory=dict)
     support: list[float] = field(default_factory=list)
+    seen: list[dict[str, Bools]] = field(default_factory=list)
+
+    def present_at(self, index: int, position: int) -> dict[str, bool]:
+        """Which modalities were there, at a position of a sample where that is known."""
+        if not self.seen:
+            return self.present[index]
+        return {name: bool(there[position]) for name, there in self.seen[index].items()}
 
     def said(
         self, index: int, position: int, specs: Specs
@@ -99,15 +111,78 @@ class Predictions:
 def predict(
     model: Model, dataset: Dataset[Sample], specs: Specs, *, batch_size: int = 32
 ) -> Predictions:
-    """Run the model in evaluation mode over a dataset."""
+    """Run the model in evaluation mode over a dataset; windows of a row give one answer to it."""
     model.eval()
     found = Predictions(tasks={name: Answers() for name in specs})
     if isinstance(dataset, RowDataset):
         found.groups = dataset.groups()
+    if isinstance(dataset, Cut):
+        _in_windows(found, model, dataset, specs, batch_size)
+        return found
     for batch in batches(dataset, specs, batch_size, model.front_end):
         output = model(batch.to(device_of(model)))
         collect(found, batch, output.to("cpu"), specs)
     return found
+
+
+def _in_windows(
+    found: Predictions, model: Model, dataset: Dataset[Sample], specs: Specs, batch_size: int
+) -> None:
+    """Answer each item of a cut dataset once a position, over all of its windows."""
+    cut = cast("Cut", dataset)
+    spans, row = iter(cut.spans), _Row(0)
+    for batch in batches(dataset, specs, batch_size, model.front_end):
+        output = model(batch.to(device_of(model))).to("cpu")
+        for place in range(len(batch)):
+            owner, first, last = next(spans)
+            if owner != row.item:
+                row.finish(found, cut, specs)
+                row = _Row(owner)
+            row.add(batch, output, place, (first, last), specs)
+    if row.overlap.last:
+        row.finish(found, cut, specs)
+
+
+@dataclass(slots=True)
+class _Row:
+    """An item of a cut dataset on its way: answers, and where something was seen."""
+
+    item: int
+    overlap: Overlap = field(default_factory=Overlap)
+    seen: dict[str, Bools] = field(default_factory=dict)
+
+    def add(
+        self, batch: Batch, output: Output, place: int, span: tuple[int, int], specs: Specs
+    ) -> None:
+        """Take in one window, at this place of a batch."""
+        first, last = span
+        answers = {name: output.logits[name][place, : last - first] for name in specs}
+        self.overlap.add(first, answers)
+        for name, mask in batch.mask.items():
+            there = _longer(self.seen.get(name, np.zeros(0, np.bool_)), last)
+            there[first:last] |= mask[place, : last - first].numpy()
+            self.seen[name] = there
+
+    def finish(self, found: Predictions, cut: Cut, specs: Specs) -> None:
+        """Give the whole item its answers."""
+        head, count, whole = cut.head(self.item), self.overlap.last, self.overlap.take()
+        found.ids.append(head.id)
+        found.group.append(head.group)
+        found.present.append({name: bool(there.any()) for name, there in self.seen.items()})
+        found.seen.append({name: _longer(there, count) for name, there in self.seen.items()})
+        found.times.append(None if head.times is None else np.asarray(head.times, np.float64))
+        for name, spec in specs.items():
+            scores = tasks.activation(spec)(whole[name]).double().numpy()
+            how, around = cut.windows.smooth, cut.windows.around
+            found.tasks[name].scores.append(smoothed(scores, spec, how, around))
+            if name in head.targets:
+                batch = collate([head], specs)
+                found.tasks[name].targets.append(_target(batch, spec, 0, len(scores)))
+
+
+def _longer(there: Bools, count: int) -> Bools:
+    """The same up to so many positions: behind its end nothing is there."""
+    return np.concatenate([there, np.zeros(max(0, count - len(there)), np.bool_)])
 
 
 @torch.inference_mode()
@@ -173,7 +248,7 @@ def collect(found: Predictions, batch: Batch, output: Output, specs: Specs) -> N
 def _real_positions(batch: Batch, task: str, scores: Tensor) -> list[int]:
     """How many positions of each sample are not padding (1 where an answer is one per clip).
 
-    A position is real where something was recorded or annotated.
+    A position is real where something was recorded or annotated, or that has a time.
     """
     if scores.ndim == 2:
         return [1] * len(batch)
@@ -181,6 +256,8 @@ def _real_positions(batch: Batch, task: str, scores: Tensor) -> list[int]:
     if task in batch.target_mask:
         annotated = batch.target_mask[task]  # (B, L) or (B, L, C)
         masks.append(annotated.any(2) if annotated.ndim == 3 else annotated)
+    if batch.times is not None:
+        masks.append(batch.times.isfinite())
     masks = [mask for mask in masks if mask.shape[1:] == scores.shape[1:2]]
     known = torch.stack(masks).any(0) if masks else torch.ones(scores.shape[:2], dtype=torch.bool)
     last = torch.arange(1, known.shape[1] + 1) * known.cpu()

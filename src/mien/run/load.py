@@ -16,10 +16,12 @@ from mien.config import RunConfig
 from mien.data import tables
 from mien.data.batch import RowDataset
 from mien.data.manifest import Manifest, Row
+from mien.data.windows import SampleWindows
 from mien.errors import DataError, RunError, did_you_mean
 from mien.parts import adapters, hub, towers
 from mien.parts.model import FrontEnd, Model
 from mien.run import assemble, checkpoint, folder, infer
+from mien.run.live import Live
 from mien.types import Sample, Specs, Stage, Timeline, Track, Window
 
 POCKET = "pocket"
@@ -90,9 +92,18 @@ class Run:
             rows = self.dataset(data, data.rows)
             found = infer.predict(self.whole, rows, self.specs, batch_size=batch_size)
             return _timelines(found, self.specs, self.made_by(), {row.id: row for row in data.rows})
-        given = _Arrays(data, self.stage)
+        given: Dataset[Sample] = _Arrays(data, self.stage)
+        if self.stage.windows is not None:
+            settings = self.settings.for_stage(self.settings.stages[-1])
+            given = SampleWindows(
+                [given[i] for i in range(len(data))], self.stage.windows(settings.model, False)
+            )
         found = infer.predict(self.whole, given, self.specs, batch_size=batch_size)
         return _timelines(found, self.specs, self.made_by(), {})
+
+    def live(self) -> Live:
+        """The run, ready to be given vectors of frames one after another (see :class:`Live`)."""
+        return Live(self)
 
     def read(self, path: str | Path) -> Manifest:
         """Read a manifest with the columns and names this run was trained with."""
@@ -218,7 +229,7 @@ def _windows(found: infer.Predictions, index: int, specs: Specs, row: Row | None
                 end=edges[position + 1],
                 scores=scores,
                 uncertainty=unsure,
-                present=found.present[index],
+                present=found.present_at(index, position),
             )
         )
     return windows

@@ -12,7 +12,7 @@ from mien import config as configuration
 from mien import registry
 from mien.parts import towers
 from mien.parts.model import Model
-from mien.types import Problem, Specs, TaskSpec
+from mien.types import Problem, Resolution, Specs, TaskSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,10 @@ def measure(
         return Measurement(settings.system, settings.preset, None, None)
     last = settings.stages[-1]
     stage = registry.system(name).load().STAGES[last]
-    specs = _one_task(classes) if isinstance(classes, int) else classes
+    specs = classes
+    if isinstance(specs, int):  # what is read in windows answers once a frame
+        often = Resolution.CLIP if stage.windows is None else Resolution.FRAME
+        specs = _one_task(specs, often)
     with towers.blueprint():
         model = stage.build(settings.for_stage(last).model, specs if stage.supervised else {})
     whole = count(model)
@@ -111,6 +114,7 @@ def _components(model: nn.Module) -> dict[str, Count]:
     return found
 
 
-def _one_task(classes: int) -> Specs:
+def _one_task(classes: int, often: Resolution) -> Specs:
     labels = tuple(f"class {index}" for index in range(classes))
-    return {"emotion": TaskSpec(name="emotion", problem=Problem.ONE_OF_N, labels=labels)}
+    spec = TaskSpec(name="emotion", problem=Problem.ONE_OF_N, labels=labels, resolution=often)
+    return {"emotion": spec}

@@ -248,9 +248,11 @@ class _Training:
             )
         return rows
 
-    def _dataset(self, settings: RunConfig, stage: str, rows: Sequence[Row]) -> RowDataset:
+    def _dataset(
+        self, settings: RunConfig, stage: str, rows: Sequence[Row], *, training: bool = False
+    ) -> RowDataset:
         declared, own = self.stages[stage], settings.for_stage(stage)
-        return assemble.dataset(self.manifest, rows, own, declared, self.specs)
+        return assemble.dataset(self.manifest, rows, own, declared, self.specs, training=training)
 
     # -- one stage -----------------------------------------------------------------------------
 
@@ -269,7 +271,7 @@ class _Training:
     def _train_stage(self, name: str, settings: RunConfig, handed: Mapping[str, Tensor]) -> Model:
         stage = self.stages[name]
         specs = self.specs if stage.supervised else {}
-        rows = self._dataset(settings, name, self._rows())
+        rows = self._dataset(settings, name, self._rows(), training=True)
         torch.manual_seed(seed_for(settings.seed, name, "build"))
         model = assemble.build(stage, settings, specs)
         if handed and (prefixes := self._prefixes(name, settings)):

@@ -1,4 +1,4 @@
-"""Affect per frame, as the ABAW challenges annotate it: valence and arousal, and expressions."""
+"""Affect per frame, as the ABAW challenges annotate it: values, expressions, compound ones."""
 
 from __future__ import annotations
 
@@ -31,3 +31,20 @@ ABAW_EXPRESSION = TaskSpec(
     invalid=(-1.0,),
 )
 """Aff-Wild2, 8 expressions, spelt as in the header of its annotation files; -1 is not annotated."""
+
+ABAW_COMPOUND = TaskSpec(
+    name="compound",
+    problem=Problem.ONE_OF_N,
+    resolution=Resolution.FRAME,
+    labels=(
+        "Fearfully_Surprised",
+        "Happily_Surprised",
+        "Sadly_Surprised",
+        "Disgustedly_Surprised",
+        "Angrily_Surprised",
+        "Sadly_Fearful",
+        "Sadly_Angry",
+    ),
+    invalid=(-1.0,),
+)
+"""C-EXPR-DB, 7 compound expressions, spelt as in the header of the challenge's submissions."""
