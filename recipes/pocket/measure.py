@@ -28,7 +28,6 @@ from torch import Tensor
 from voices import NOBODY, RATE, SECONDS, made_up
 
 import mien
-from mien.data.batch import RowDataset
 from mien.parts.codec import adaptive, mu_law
 from mien.parts.vision import VideoFrontEnd
 from mien.parts.voicewear import STEPS, VoiceWear
@@ -286,7 +285,7 @@ def nobody(run: Path, manifest: Path, clips: int = 200) -> dict[str, Any]:
     data = loaded.read(manifest)
     # Without their labels, which are not the run's.
     rows = [replace(r, labels={}) for r in data.rows if r.labels["emotion"] != NOBODY]
-    dataset: RowDataset = loaded.dataset(data, rows)  # type: ignore[assignment]
+    dataset = loaded.dataset(data, rows)
     waves = {row.id: torch.tensor(dataset[i].inputs["audio"]) for i, row in enumerate(rows)}
     spoken = [_abstains(timeline) for timeline in _heard(loaded, waves)]
     found = {name: float(np.mean(values)) for name, values in silent.items()}
