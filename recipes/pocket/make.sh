@@ -16,9 +16,11 @@ learn() { # RUN, then what `mien train claip-emo` is given
 
 [ -f "$work/faces/faces.jsonl" ] ||
     python "$here/faces.py" "$train" "$validation" --out "$work/faces"
-learn "$work/face-first" --config "$here/face.yaml" --data "$work/faces/faces.jsonl"
+learn "$work/face-1" --config "$here/face.yaml" --data "$work/faces/faces.jsonl"
+learn "$work/face-2" --config "$here/face-again.yaml" --data "$work/faces/faces.jsonl" \
+    --init "$work/face-1"
 learn "$work/face" --config "$here/face-again.yaml" --data "$work/faces/faces.jsonl" \
-    --init "$work/face-first"
+    --init "$work/face-2" train.mixup=0.3 train.mix_probability=0.5
 
 mien data import ravdess "$ravdess" --out "$ravdess/ravdess.jsonl"
 mien data prepare "$ravdess/ravdess.jsonl"

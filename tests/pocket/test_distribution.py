@@ -80,7 +80,7 @@ def test_where_somebody_speaks_it_answers(run: Run, shared: Path) -> None:
 def test_it_answers_without_the_large_libraries() -> None:
     script = (
         "import sys, numpy, mien\n"
-        "run = mien.load('pocket')\n"
+        "run = mien.load('pocket', merge=True)\n"
         "run.predict([{'video': numpy.zeros((8, 96, 96, 3), numpy.uint8)}])\n"
         "large = {'transformers', 'peft', 'accelerate', 'sklearn', 'scipy', 'huggingface_hub'}\n"
         "print(sorted(large & set(sys.modules)))\n"

@@ -85,6 +85,9 @@ def _adaptable(part: nn.Module) -> bool:
 
 
 def _lora_layers(module: nn.Module) -> Iterator[tuple[str, Any]]:
+    if not any(is_adapter(f"{name}.") for name, _ in module.named_modules()):
+        return  # peft takes seconds to import, and nothing here is its work
+
     from peft.tuners.lora import LoraLayer
 
     for name, part in module.named_modules():
