@@ -111,7 +111,7 @@ def test_the_verbs_are_these() -> None:
     assert set(VERBS) == {
         "demo", "systems", "train", "evaluate", "report", "predict", "pretrain", "convert",
         "doctor", "data check", "data import", "data prepare", "data synthetic", "data embed",
-        "describe",
+        "data features", "data submission", "describe",
     }  # fmt: skip
     said = well("--help")
     for verb in VERBS:
@@ -391,7 +391,7 @@ TRAIN = ("train", *FEATURES, "--data", "{home}/corpus.jsonl", "--out", "{home}/n
 @pytest.mark.parametrize(
     ("words", "hint"),
     [
-        (("train", "claip-emmo", "--data", "x", "--out", "y"), "did you mean 'claip-emo'?"),
+        (("train", "claip-emmo", "--data", "x", "--out", "y"), "did you mean 'claip-emo'"),
         (("systems", "--schema"), "try: mien systems claip-emo --schema"),
         ((*TRAIN, "--preset", "featurs"), "did you mean 'features'?"),
         ((*TRAIN, "ephocs=3"), "did you mean 'epochs'"),

@@ -177,7 +177,7 @@ def test_a_track_is_read_from_every_kind_of_file(tmp_path: Path) -> None:
         (Track("torn.parquet"), "va", "not a table"),
         (Track("ragged.csv"), "va", "not a table"),
         (Track("empty.csv"), "va", "not a table"),
-        (Track("t.txt"), "va", "nothing else is opened"),
+        (Track("t.mat"), "va", "nothing else is opened"),
     ],
 )
 def test_a_bad_track_is_refused(label: Track, task: str, words: str, tmp_path: Path) -> None:
