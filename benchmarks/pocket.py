@@ -53,8 +53,7 @@ def command(film: Path, weights: Path | None) -> tuple[float, float]:
 
 def warm(film: Path, detector: Detector, *, every_frame: bool = False) -> dict[str, Any]:
     """Seconds of a second look, and how many faces and voices were read in it."""
-    run = mien.load(mien_pocket := "pocket")
-    assert run.card["system"] == mien_pocket
+    run = mien.load("pocket")
     view = replace(seeing.view_of(run), window=WINDOW, hop=WINDOW if every_frame else HOP)
     if every_frame:
         front = run.front_end

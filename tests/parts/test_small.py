@@ -134,3 +134,17 @@ print(sorted(name for name in ("transformers", "peft") if name in sys.modules))
 """
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_a_face_and_its_mirror_image_are_one_where_they_are_averaged() -> None:
+    torch.manual_seed(0)
+    plain = towers.vision(FACE)
+    both = towers.vision(FACE | {"mirrored": True})
+    both.load_state_dict(plain.state_dict())
+    video = torch.rand(2, 3, 4, 16, 16)
+    with torch.inference_mode():
+        found, other = both.eval()(video)[0], both(video.flip(4))[0]
+        mean = (plain.eval()(video)[0] + plain(video.flip(4))[0]) / 2
+    torch.testing.assert_close(found, other)
+    torch.testing.assert_close(found, mean)
+    assert not torch.allclose(found, plain(video)[0]), "one side alone is something else"

@@ -5,6 +5,7 @@ Shapes: B clips, N patches, K of them visible, D width of an encoder, W width of
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 
 import torch
@@ -192,7 +193,7 @@ Read = tuple[Output, Mapping[str, tuple[Tensor, Sequence[Tensor]]]]
 """Features, and by modality what its decoder takes: tokens (B, K, D), and levels to look back at"""
 
 
-class MaskedAutoencoder(nn.Module):
+class MaskedAutoencoder(nn.Module, ABC):
     """Decoders that rebuild what is hidden of a video and its sound, whatever its encoders are.
 
     A subclass says in :meth:`encoded` how what is visible is read.
@@ -216,6 +217,7 @@ class MaskedAutoencoder(nn.Module):
         self.decoders = nn.ModuleDict(decoders)
         self.targets, self.levels, self.temperature = dict(targets), tuple(levels), temperature
 
+    @abstractmethod
     def encoded(
         self,
         given: Mapping[str, Tensor],
@@ -229,7 +231,6 @@ class MaskedAutoencoder(nn.Module):
             visible: (B, K) places of the patches that may be seen.
             there: (B) by modality, False where a clip lacks it; None: all have it.
         """
-        raise NotImplementedError
 
     def forward(
         self,

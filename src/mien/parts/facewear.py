@@ -135,6 +135,11 @@ class FaceWear(nn.Module):
         """No step but those whose share is named, to measure what one of them does."""
         return cls(**(dict.fromkeys(STEPS, 0.0) | settings))
 
+    @classmethod
+    def mild(cls) -> Self:
+        """Mirror images, cuts a little different, other light; nothing is damaged."""
+        return cls.only(mirror=0.5, jitter=0.8, light=0.5)
+
     def forward(self, video: Tensor) -> Tensor:
         """Wear of (B, T, 3, H, W), or (B, T, 1, H, W) if replicated, to (B, T, 3, H, W)."""
         if not self.training or not video.numel():

@@ -25,7 +25,7 @@ from torch import Tensor
 from mien.errors import TowerError
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
-GET_POCKET = 'pip install "mien[pocket]", or in a checkout of mien: pip install ./pocket'
+GET_POCKET = 'in a checkout of mien: pip install ./pocket (once it is published: "mien[pocket]")'
 _SAFE = (WEIGHTS, "model-[0-9]*-of-[0-9]*.safetensors")
 _POCKET = {
     "pocket/face": "network.opinions.video.tower",

@@ -6,6 +6,7 @@ Shapes: B clips, V views, T frames a view, D width of what the heads read.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -55,7 +56,7 @@ def check_once_a_clip(system: str, specs: Specs) -> None:
             )
 
 
-class ViewedNetwork(nn.Module):
+class ViewedNetwork(nn.Module, ABC):
     """A network of videos and their sound that answers once a clip, whatever its encoders are.
 
     A subclass says in :meth:`described` what it makes of views, and in its constructor, last, how
@@ -78,6 +79,7 @@ class ViewedNetwork(nn.Module):
             {name: nn.Linear(width, spec.width) for name, spec in self.specs.items()}
         )
 
+    @abstractmethod
     def described(
         self, inputs: Mapping[str, Tensor], there: Mapping[str, Tensor | None]
     ) -> Described:
@@ -88,7 +90,6 @@ class ViewedNetwork(nn.Module):
                 clips that lack one.
             there: (B*V) by modality, False where a clip lacks it; None: all have it.
         """
-        raise NotImplementedError
 
     def forward(
         self,

@@ -133,7 +133,7 @@ def _frame_changes(config: Config) -> Augment | FaceWear | None:
     if config.augment == "wear":
         return worn(FaceWear, config.face_wear)
     if config.augment == "mild":
-        return FaceWear.only(mirror=0.5, jitter=0.8, light=0.5)
+        return FaceWear.mild()
     return Augment() if config.augment == "policy" else None
 
 
@@ -147,6 +147,10 @@ def _sound_changes(config: Config) -> VoiceWear | None:
 
 def front_end(config: Config) -> MediaFrontEnd:
     """Frames to normalised pixels (B, 3, V*T, S, S), sound to log-mels (B, 1 or 4, time, 64)."""
+    if config.augment != "wear" and (config.face_wear or config.voice_wear):
+        raise ConfigError(
+            f"wear is set, and model.augment={config.augment} has none", fix="model.augment=wear"
+        )
     clip = config.normalisation == "clip"
     video = VideoFrontEnd(
         frames=config.frames,

@@ -111,7 +111,7 @@ class Config(Settings):
 def _front_end(config: Config) -> FrameMedia:
     augment: Augment | FaceWear | None = None
     if config.augment == "mild":
-        augment = FaceWear.only(mirror=0.5, jitter=0.8, light=0.5)
+        augment = FaceWear.mild()
     elif config.augment == "policy":
         augment = Augment()
     return FrameMedia(
