@@ -77,7 +77,9 @@ def test_every_frame_has_the_vector_that_the_run_makes_of_it_alone(home: Path) -
                 alone = run.model(**inputs).features["frames"][0, 0]
             np.testing.assert_allclose(kept["face"][at], alone.numpy(), atol=1e-5)
         with safe_open(home / ref.partition("::")[0], "numpy") as file:
-            assert file.metadata() == {"row": row.id, "fps": "25.0"}
+            origin = json.loads(file.metadata()["origin"])
+        assert (origin["row"], origin["fps"], origin["run"]) == (row.id, 25.0, "run")
+        assert origin["recipe"]["crop"]["size"] > 0
 
 
 def test_what_is_done_is_not_done_again_and_another_way_is_another_file(home: Path) -> None:

@@ -90,6 +90,12 @@ Who = Annotated[
 Mouth = Annotated[
     bool, typer.Option("--mouth", help="Let a voice join the face whose mouth moves with it.")
 ]
+FramesRun = Annotated[
+    Path | None,
+    typer.Option(
+        "--frames", help="Of a run that reads vectors over time: the run that makes them."
+    ),
+]
 Again = Annotated[bool, typer.Option("--again", help="Watch also what an earlier call finished.")]
 SystemName = Annotated[str, typer.Argument(help="A system, as in [bold]mien systems[/bold].")]
 ManifestPath = Annotated[

@@ -18,6 +18,7 @@ from mien.cli.options import (
     DetectorName,
     Faces,
     FaceWeights,
+    FramesRun,
     Hop,
     Init,
     Jobs,
@@ -278,6 +279,7 @@ def predict(
     turns: TurnsFile = None,
     who: Who = None,
     mouth: Mouth = False,
+    frames: FramesRun = None,
     jobs: Jobs = None,
     again: Again = False,
     as_json: Json = False,
@@ -298,6 +300,8 @@ def predict(
     [dim]mien predict recordings/ --run runs/a --out looked --jobs 4[/dim]
 
     [dim]mien predict clips.jsonl --run runs/a --out timelines.csv[/dim]
+
+    [dim]mien predict film.mp4 --run runs/sequence --frames runs/frames --out looked[/dim]
     """
     from mien.report import watch
     from mien.run import pocket
@@ -313,6 +317,7 @@ def predict(
         turns=turns,
         who=_pairs(who),
         mouth=mouth,
+        frames=frames,
     )
     found = watch.predict(
         paths, run, out=out, options=options, jobs=jobs, again=again, quiet=quiet or as_json

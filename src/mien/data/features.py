@@ -6,6 +6,7 @@ file before a byte is read or memory taken.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +29,9 @@ WAVEFORM = 8000
 
 SEEN = ".seen"
 """Ending of the key that says which positions of a tensor are there."""
+
+ORIGIN = "origin"
+"""Where the header of a safetensors file says, as JSON, what its tensors were made of and how."""
 
 _AT_ONCE = 2**22  # values that are looked at together
 _NUMBERS = "biuf"  # kinds of numpy: truth values, integers, unsigned integers, floats
@@ -95,6 +99,19 @@ def seen(ref: FeatureRef, root: Path | Place, *, row: str = "") -> NDArray[np.bo
         if mask.shape != tuple(_slice(path, key).get_shape())[:1]:
             raise DataError(f"{key + SEEN!r} does not say one thing a position: {mask.shape}")
     return np.asarray(mask != 0)
+
+
+def origin(ref: FeatureRef, root: Path | Place, *, row: str = "") -> dict[str, Any]:
+    """What a safetensors file says of how its tensors were made; nothing where it says nothing."""
+    if not isinstance(ref, str) or ".safetensors::" not in ref:
+        return {}
+    with blamed(ref, row):
+        path, _ = file_of(ref, root)
+        try:
+            said = json.loads((_opened(path).metadata() or {}).get(ORIGIN, "{}"))
+        except ValueError:
+            return {}  # somebody else's header
+    return said if isinstance(said, dict) else {}
 
 
 def part(ref: str, root: Path | Place, positions: NDArray[np.int64], *, row: str = "") -> Array:

@@ -18,11 +18,12 @@ from mien.data.turns import beside, read_turns
 from mien.errors import ConfigError, DataError, Interrupted, MienError
 from mien.notice import INTENDED_USE
 from mien.report.page import page
-from mien.run import checkpoint, folder, seeing, workers
+from mien.run import checkpoint, folder, seeing, sequenced, workers
 from mien.run.load import Run, load
 from mien.run.predict import Predictor, Watched
 from mien.run.progress import Bar
 from mien.run.say import lines
+from mien.run.sequenced import SequencePredictor
 from mien.timelines import formats
 from mien.timelines.summary import said
 from mien.types import Specs, Timeline
@@ -50,6 +51,7 @@ class Options:
         mouth: whether a voice may join the face whose mouth moves with it.
         turns: file that says who speaks when (RTTM, SRT, VTT); None: one beside the clip.
         who: speaker of a turn to face, such as ``anna`` to ``face-2``.
+        frames: the run that makes vectors of frames, for one that reads them over time.
         batch_size: windows that are answered together.
     """
 
@@ -62,6 +64,7 @@ class Options:
     mouth: bool = False
     turns: Path | None = None
     who: Mapping[str, str] = field(default_factory=dict)
+    frames: Path | None = None
     batch_size: int = 8
 
     def __post_init__(self) -> None:
@@ -210,9 +213,13 @@ class _Job:
 
     def predictor(self, run: Run) -> Predictor:
         options = self.options
-        view = replace(
-            seeing.view_of(run), faces=options.faces, person=options.person, mouth=options.mouth
-        )
+        frames: Run | None = None
+        if sequenced.needed(run):
+            frames = sequenced.frames_of(run, options.frames)
+        elif options.frames is not None:
+            raise ConfigError("this run looks at frames by itself", fix="leave out --frames")
+        taught = seeing.view_of(run) if frames is None else sequenced.view_of(run, frames)
+        view = replace(taught, faces=options.faces, person=options.person, mouth=options.mouth)
         if options.window is not None:
             view = replace(view, window=options.window, hop=options.window / 2)
         if options.hop is not None:
@@ -220,6 +227,8 @@ class _Job:
         detector = None
         if "video" in view.modalities and not view.whole:
             detector = open_detector(options.detector, options.face_weights)
+        if frames is not None:
+            return SequencePredictor(run, frames, view, detector)
         return Predictor(run, view, detector, batch_size=options.batch_size)
 
     def watch(self, predictor: Predictor, path: Path, progress: Any = None) -> Watched:
@@ -232,11 +241,13 @@ class _Job:
         )
 
     def key(self, path: Path) -> str:
-        """What a result depends on: the file, the run, and how it was looked at."""
+        """What a result depends on: the file, the runs, and how it was looked at."""
+        frames = self.options.frames
         turns = self.options.turns or beside(path)
         parts = [
             checkpoint.digest(path),
             checkpoint.digest(self.run / folder.MODEL),
+            "" if frames is None else checkpoint.digest(frames / folder.MODEL),
             repr(self.options),
             checkpoint.digest(turns) if turns is not None else "",
         ]

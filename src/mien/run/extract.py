@@ -21,12 +21,12 @@ from mien.data.manifest import Manifest, Row
 from mien.data.recordings import digest
 from mien.data.shards import SUFFIX
 from mien.errors import ConfigError, DataError, Interrupted, MienError
-from mien.run import checkpoint, folder, plan, workers
-from mien.run.extractor import KEY, Extraction, Job, ready, work
+from mien.run import folder, plan, workers
+from mien.run.extractor import KEY, Extraction, Job, identity, ready, work
 from mien.run.prepared import Loss, losses_file, write_losses
 from mien.run.progress import Bar
 
-_VERSION = 1  # of the files; another one makes them anew
+_VERSION = 2  # of the files; another one makes them anew
 
 
 @dataclass(slots=True, kw_only=True)
@@ -162,7 +162,7 @@ def _jobs(manifest: Manifest, how: Extraction, report: FeatureReport) -> dict[st
     """A job for each row that has frames, by its id."""
     settings = folder.read_config(how.run)
     feature = settings.data.inputs.get("video", "video")
-    made_by, content = _identity(how), lru_cache(maxsize=None)(digest)
+    made_by, content = identity(how.run), lru_cache(maxsize=None)(digest)
     found: dict[str, Job] = {}
     for row in manifest.rows:
         ref = row.features.get(feature)
@@ -185,15 +185,6 @@ def _jobs(manifest: Manifest, how: Extraction, report: FeatureReport) -> dict[st
             fix=f"mien data prepare {manifest.path}",
         )
     return found
-
-
-def _identity(how: Extraction) -> str:
-    """What a vector depends on beside the picture: the run's weights, towers and settings."""
-    card = folder.read_card(how.run)
-    weights = checkpoint.digest(how.run / folder.MODEL)
-    model = folder.read_config(how.run).model.model_dump(mode="json")
-    said = json.dumps([weights, card.get("towers"), model], sort_keys=True)
-    return hashlib.sha256(said.encode()).hexdigest()
 
 
 def _run(

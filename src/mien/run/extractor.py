@@ -5,8 +5,10 @@ Shapes: L positions of a row, n of a batch, D width of the vectors.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -18,12 +20,12 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from mien.data import prepared
-from mien.data.features import SEEN
+from mien.data.features import ORIGIN, SEEN
 from mien.data.places import Place
 from mien.data.rows import Row
 from mien.errors import DataError, RunError
 from mien.parts.model import FRAMES
-from mien.run import infer
+from mien.run import checkpoint, folder, infer
 from mien.run.load import Run, load
 from mien.types import Batch
 
@@ -81,31 +83,73 @@ def work(how: Extraction, job: Job) -> Made:
     run = _loaded(how.run)
     source = prepared.source(job.row, job.feature, job.place)
     seen = source.mask
-    vectors: NDArray[Any] | None = None
-    for at in _batches(np.flatnonzero(seen), how.batch):
-        made = _vectors(run, source.read(at))
-        if vectors is None:
-            kind = np.float16 if how.half else np.float32
-            vectors = np.zeros((len(seen), made.shape[1]), kind)
-        vectors[at] = made
-    if vectors is None:
+    if not seen.any():
         raise DataError("there is no face in any of its frames", where=f"row {job.row.id!r}")
+    vectors = vectors_at(run, source.read, seen, how.batch, np.float16 if how.half else np.float32)
     if not np.isfinite(vectors).all():
         raise DataError("a vector is not finite", where=f"row {job.row.id!r}")
-    _write(job, vectors, seen, source.rate or job.row.fps)
+    origin = {
+        "row": job.row.id,
+        "fps": source.rate or job.row.fps,
+        "by": identity(how.run),
+        "run": how.run.name,
+        "recipe": prepared.recipe(job.row, job.feature, job.place),
+    }
+    _write(job, vectors, seen, origin)
     return Made(len(seen), int(seen.sum()))
+
+
+def vectors_at(
+    run: Run,
+    read: Callable[[NDArray[np.int64]], NDArray[Any]],
+    seen: NDArray[np.bool_],
+    batch: int,
+    kind: type[np.floating[Any]] = np.float32,
+) -> NDArray[Any]:
+    """Vectors (L, D) of frames, zeros where there is no face.
+
+    Args:
+        run: what makes them.
+        read: the pictures (n, H, W, 3) at some positions.
+        seen: (L), where there is a face; somewhere there is.
+        batch: frames that are looked at together.
+        kind: of the numbers.
+    """
+    vectors: NDArray[Any] | None = None
+    for at in _batches(np.flatnonzero(seen), batch):
+        made = _vectors(run, read(at))
+        if vectors is None:
+            vectors = np.zeros((len(seen), made.shape[1]), kind)
+        vectors[at] = made
+    assert vectors is not None
+    return vectors
+
+
+@lru_cache(maxsize=8)
+def identity(path: Path) -> str:
+    """What a vector depends on beside the picture: the run's weights, towers and settings."""
+    card = folder.read_card(path)
+    weights = checkpoint.digest(path / folder.MODEL)
+    model = folder.read_config(path).model.model_dump(mode="json")
+    said = json.dumps([weights, card.get("towers"), model], sort_keys=True)
+    return hashlib.sha256(said.encode()).hexdigest()
+
+
+def check(run: Run) -> None:
+    """Refuse a run that does not look at frames, one by one."""
+    if run.stage.modalities != ("video",):
+        raise RunError(
+            f"this run reads {', '.join(run.stage.modalities)}, not the frames of a face alone",
+            where=str(run.path),
+            fix="mien train clip-sequential --stage frames makes one that does",
+        )
 
 
 @lru_cache(maxsize=1)
 def _loaded(path: Path) -> Run:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     run = load(path, device=device, merge=True)
-    if run.stage.modalities != ("video",):
-        raise RunError(
-            f"this run reads {', '.join(run.stage.modalities)}, not the frames of a face alone",
-            where=str(path),
-            fix="mien train clip-sequential --stage frames makes one that does",
-        )
+    check(run)
     return run
 
 
@@ -132,12 +176,14 @@ def _vectors(run: Run, frames: NDArray[Any]) -> NDArray[np.float32]:
     return np.asarray(found[0].float().cpu().numpy(), dtype=np.float32)
 
 
-def _write(job: Job, vectors: NDArray[Any], seen: NDArray[np.bool_], rate: float | None) -> None:
+def _write(
+    job: Job, vectors: NDArray[Any], seen: NDArray[np.bool_], origin: dict[str, Any]
+) -> None:
     """A file that is whole or not there."""
     job.out.parent.mkdir(parents=True, exist_ok=True)
     unfinished = job.out.with_name(f".{job.out.name}.unfinished")
     tensors = {KEY: vectors, KEY + SEEN: seen.astype(np.uint8)}
-    save_file(tensors, unfinished, metadata={"row": job.row.id, "fps": json.dumps(rate)})
+    save_file(tensors, unfinished, metadata={ORIGIN: json.dumps(origin)})
     with unfinished.open("rb") as file:
         os.fsync(file.fileno())
     unfinished.replace(job.out)

@@ -48,6 +48,9 @@ class Live:
 
     Args:
         run: one that reads vectors of frames, as stage ``sequence`` of clip-sequential does.
+
+    Attributes:
+        windows: how it reads them.
     """
 
     def __init__(self, run: Run) -> None:
@@ -60,7 +63,7 @@ class Live:
             )
         settings = run.settings.for_stage(run.settings.stages[-1])
         self.run, (self._name,) = run, stage.modalities
-        self._windows = stage.windows(settings.model, False)
+        self.windows = stage.windows(settings.model, False)
         self._at_once = bool(getattr(run.model, "causal", False))
         self._past: Any = None
         self._overlap = Overlap()
@@ -85,11 +88,11 @@ class Live:
         self._kept = x if self._kept is None else torch.cat([self._kept, x], 1)
         self._seen = torch.cat([self._seen, there], 1)
         first, settled = self._overlap.first, list[dict[str, Tensor]]()
-        while self._next + self._windows.length <= self._count:
+        while self._next + self.windows.length <= self._count:
             settled.append(self._overlap.take(self._next) if self._next else {})
-            self._look(self._next, self._next + self._windows.length)
+            self._look(self._next, self._next + self.windows.length)
             self._forget(self._next)
-            self._next += self._windows.stride
+            self._next += self.windows.stride
         return self._answered(first, _joined(settled))
 
     def finish(self) -> Answered:
@@ -97,8 +100,8 @@ class Live:
         first = self._overlap.first
         if self._at_once or not self._count:
             return self._answered(self._count, {})
-        last = max(0, self._count - self._windows.length)
-        if last > self._next - self._windows.stride or self._next == 0:
+        last = max(0, self._count - self.windows.length)
+        if last > self._next - self.windows.stride or self._next == 0:
             self._look(last, self._count)
         return self._answered(first, self._overlap.take())
 

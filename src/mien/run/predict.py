@@ -68,7 +68,7 @@ class Predictor:
             )
         self._by_frame = any(s.resolution is Resolution.FRAME for s in run.specs.values())
         if self._by_frame:
-            view = replace(view, hop=view.window)  # every frame is answered once
+            view = replace(view, hop=view.window, apart=True)  # every frame is answered once
         self.view = replace(view, modalities=frozenset(reads))
 
     @classmethod

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.data import prepared
+from mien.data import features, prepared
 from mien.data.batch import RowDataset
 from mien.data.crops import CropRecipe
 from mien.data.faces import Detector
 from mien.data.rows import Row
-from mien.errors import RunError
+from mien.errors import DataError, RunError
 from mien.run.load import Run
 from mien.run.windows import View
 
@@ -22,9 +22,14 @@ _WATCHED = {"video": FRAMES, "audio": SOUND}
 
 
 def record(rows: RowDataset) -> dict[str, Any]:
-    """What a run's card says of its inputs: their kinds, and the recipes they were prepared by."""
+    """What a run's card says of its inputs: their kinds, and what they were prepared by.
+
+    Raises:
+        DataError: vectors of frames were made by several runs.
+    """
     kinds: dict[str, str] = {}
     recipes: list[dict[str, Any]] = []
+    vectors: dict[str, Any] = {}
     for index, members in enumerate(rows.items):
         if kinds.keys() != rows.modalities.keys():
             for name, array in rows[index].inputs.items():
@@ -32,7 +37,16 @@ def record(rows: RowDataset) -> dict[str, Any]:
         for recipe in (r for row in members for r in _recipes(row, rows)):
             if recipe not in recipes:
                 recipes.append(recipe)
-    return {"inputs": dict(sorted(kinds.items())), "recipes": recipes}
+        for made in (o for row in members for o in _origins(row, rows)):
+            if vectors and vectors["by"] != made["by"]:
+                raise DataError(
+                    f"vectors of frames were made by {vectors['run']!r} and by {made['run']!r}, "
+                    "and are not to be compared",
+                    fix="mien data features with one --run for all",
+                )
+            vectors = vectors or made
+    found = {"inputs": dict(sorted(kinds.items())), "recipes": recipes}
+    return found | ({"vectors": vectors} if vectors else {})
 
 
 def _kind(array: NDArray[np.generic]) -> str:
@@ -49,6 +63,16 @@ def _recipes(row: Row, rows: RowDataset) -> list[dict[str, Any]]:
     return [recipe for recipe in found if recipe is not None]
 
 
+def _origins(row: Row, rows: RowDataset) -> list[dict[str, Any]]:
+    """Which run made each vector, and of what."""
+    names = [name for name in rows.modalities.values() if name in row.features]
+    found = [
+        features.origin(row.features[name], row.place or rows.place, row=row.id) for name in names
+    ]
+    kept = ("by", "run", "fps", "recipe")
+    return [{key: made.get(key) for key in kept} for made in found if made.get("by")]
+
+
 def check(run: Run) -> None:
     """Refuse a run that learned from something else than pictures and sound."""
     kinds: Mapping[str, str] = run.card.get("inputs", {})
@@ -63,12 +87,17 @@ def check(run: Run) -> None:
             )
 
 
-def view_of(run: Run) -> View:
-    """How this run's clips were looked at, or mien's own way where they came as arrays."""
+def view_of(run: Run, recipes: Sequence[Mapping[str, Any]] | None = None) -> View:
+    """How this run's clips were looked at, or mien's own way where they came as arrays.
+
+    Args:
+        run: what will be asked.
+        recipes: how clips were prepared; None: as the run's card says.
+    """
     rate = int(getattr(run.settings.model, "audio_source_rate", View().rate))
     wanted = getattr(run.settings.model, "modalities", None) or run.stage.modalities
     modalities = frozenset(wanted) & frozenset(_WATCHED)
-    recipes = run.card.get("recipes") or []
+    recipes = recipes or run.card.get("recipes") or []
     if not recipes:
         return View(modalities=modalities, rate=rate)
     taught = recipes[0]

@@ -48,6 +48,7 @@ class View:
         rate: samples a second.
         window: seconds that are answered at once.
         hop: seconds from one window to the next.
+        apart: windows share nothing: the last one is shorter, and does not reach back.
         crop: how a face is cut out.
         faces: who is asked about.
         person: the only one who is asked about, by name (``face-2``).
@@ -62,6 +63,7 @@ class View:
     rate: int = 16000
     window: float = 4.0
     hop: float = 2.0
+    apart: bool = False
     crop: CropRecipe = field(default_factory=CropRecipe)
     faces: Literal["all", "largest"] = "all"
     person: str | None = None
@@ -145,8 +147,9 @@ class Windows:
             covered = start + length
             self._forget(start)
         end = self._end()
-        start = max(0, end - length)
-        if end - covered > _SHORTEST * self.view.fps or not covered:
+        start = covered if self.view.apart else max(0, end - length)
+        shortest = 0 if self.view.apart else _SHORTEST * self.view.fps
+        if end - covered > shortest or not covered:
             yield self._pieces(start, end)
 
     @property
