@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,7 +93,7 @@ def seen(ref: FeatureRef, root: Path | Place, *, row: str = "") -> NDArray[np.bo
         return None
     with blamed(ref, row):
         path, key = file_of(ref, root)
-        if key + SEEN not in _opened(path).keys():  # noqa: SIM118 (no mapping)
+        if key + SEEN not in _opened(path).names:
             return None
         mask = _tensor(path, key + SEEN)
         if mask.shape != tuple(_slice(path, key).get_shape())[:1]:
@@ -108,7 +108,7 @@ def origin(ref: FeatureRef, root: Path | Place, *, row: str = "") -> dict[str, A
     with blamed(ref, row):
         path, _ = file_of(ref, root)
         try:
-            said = json.loads((_opened(path).metadata() or {}).get(ORIGIN, "{}"))
+            said = json.loads((_opened(path).file.metadata() or {}).get(ORIGIN, "{}"))
         except ValueError:
             return {}  # somebody else's header
     return said if isinstance(said, dict) else {}
@@ -223,7 +223,7 @@ def _first_line(error: BaseException) -> str:
 def _tensor(path: Path, key: str) -> Array:
     _slice(path, key)
     try:
-        array: Array = _opened(path).get_tensor(key)
+        array: Array = _opened(path).file.get_tensor(key)
     except (SafetensorError, TypeError, ValueError, KeyError) as error:
         raise DataError(f"{key!r} cannot be read: {_first_line(error)}") from error
     if array.dtype.kind not in _NUMBERS:
@@ -232,15 +232,22 @@ def _tensor(path: Path, key: str) -> Array:
 
 
 def _slice(path: Path, key: str) -> Any:
-    file = _opened(path)
+    opened = _opened(path)
     try:
-        return file.get_slice(key)
+        return opened.file.get_slice(key)
     except (SafetensorError, TypeError, ValueError) as error:
-        hint = did_you_mean(key, file.keys())
+        hint = did_you_mean(key, opened.names)
         raise DataError(f"there is no {key!r} in this file: {hint}") from error
 
 
-def _opened(path: Path) -> Any:
+class _Opened(NamedTuple):
+    """An open file, and what it holds: listing thousands of names for every row takes long."""
+
+    file: Any
+    names: frozenset[str]
+
+
+def _opened(path: Path) -> _Opened:
     try:
         facts = path.stat()
         return _open(str(path), facts.st_mtime_ns, facts.st_size)
@@ -249,7 +256,8 @@ def _opened(path: Path) -> Any:
 
 
 @lru_cache(maxsize=16)
-def _open(path: str, changed: int, size: int) -> Any:
+def _open(path: str, changed: int, size: int) -> _Opened:
     """An open file. Rows often share one, and its header may name thousands of tensors."""
     del changed, size  # part of the key: a file that was written anew is opened anew
-    return safe_open(path, framework="numpy")
+    file = safe_open(path, framework="numpy")
+    return _Opened(file, frozenset(file.keys()))
