@@ -259,5 +259,5 @@ def _opened(path: Path) -> _Opened:
 def _open(path: str, changed: int, size: int) -> _Opened:
     """An open file. Rows often share one, and its header may name thousands of tensors."""
     del changed, size  # part of the key: a file that was written anew is opened anew
-    file = safe_open(path, framework="numpy")
+    file: Any = safe_open(path, framework="numpy")  # of which mypy knows nothing
     return _Opened(file, frozenset(file.keys()))
