@@ -86,7 +86,11 @@ def _task_report(found: Predictions, name: str, specs: Specs) -> dict[str, Any]:
 
 
 def evaluate(
-    run: str | Path, *, data: str | Path | None = None, out: str | Path | None = None
+    run: str | Path,
+    *,
+    data: str | Path | None = None,
+    out: str | Path | None = None,
+    labels: str | Path | None = None,
 ) -> dict[str, Any]:
     """Score a run on a manifest, or give the scores of its own test part.
 
@@ -97,8 +101,11 @@ def evaluate(
         run: run folder, or the folder of a family of folds and seeds (then without ``data``).
         data: manifest.
         out: where to write the JSON too.
+        labels: a label set to answer with, where the run knows labels by what they say.
     """
     place = Path(run)
+    if labels is not None and data is None:
+        raise RunError("a run keeps no answers with other labels", fix="--data MANIFEST")
     if data is None:
         if not (place / folder.METRICS).is_file():
             raise RunError(
@@ -108,17 +115,17 @@ def evaluate(
             )
         metrics_found = checkpoint.read_object(place / folder.METRICS)
     else:
-        metrics_found = _evaluate_on(place, Path(data))
+        metrics_found = _evaluate_on(place, Path(data), labels)
     if out is not None:
         checkpoint.write_json(Path(out), metrics_found)
     return metrics_found
 
 
-def _evaluate_on(place: Path, data: Path) -> dict[str, Any]:
+def _evaluate_on(place: Path, data: Path, labels: str | Path | None) -> dict[str, Any]:
     from mien.run import infer
     from mien.run.load import load
 
-    loaded = load(place)
+    loaded = load(place, labels=labels)
     if not loaded.specs:
         raise RunError("this run learned no task", where=str(place), fix="mien train --init it")
     manifest = loaded.read(data)
@@ -134,6 +141,8 @@ def _evaluate_on(place: Path, data: Path) -> dict[str, Any]:
     notes = list(loaded.card.get("notes", [])) if own else []
     if own and not rows:
         notes.append(SEEN)
+    if labels is not None:
+        notes.append(f"Answered with other labels than it was trained with: {labels}.")
     return {
         "part": part,
         "seed": loaded.settings.seed,

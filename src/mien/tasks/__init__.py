@@ -57,6 +57,7 @@ def objective(
     label_smoothing: float = 0.0,
     class_weights: Mapping[str, Tensor] | None = None,
     regression: Literal["usual", "mae", "mse", "ccc"] = "usual",
+    own: Mapping[str, Objective] | None = None,
 ) -> Objective:
     """The tasks' own losses, summed where there are several.
 
@@ -70,6 +71,7 @@ def objective(
         class_weights: (C) by task: weights of classes, or of the presence of many labels.
         regression: absolute (``mae``) or squared error (``mse``) or concordance (``ccc``), where
             not the usual one.
+        own: losses of tasks in the place of these, and further terms by other names.
     """
     from mien.parts.losses import Combined
 
@@ -79,10 +81,11 @@ def objective(
     for name in weights:
         if name not in specs:
             raise ConfigError(f"no task for class weights {name!r}: {did_you_mean(name, specs)}")
-    parts = [
-        (name, 1.0, _loss(name, spec, label_smoothing, weights.get(name), regression))
+    made = {
+        name: _loss(name, spec, label_smoothing, weights.get(name), regression)
         for name, spec in specs.items()
-    ]
+    }
+    parts = [(name, 1.0, loss) for name, loss in (made | dict(own or {})).items()]
     return parts[0][2] if len(parts) == 1 else Combined(parts)
 
 
