@@ -60,7 +60,8 @@ def vectors(
     file = _file(fingerprint, said)
     found = _kept(file, len(said))
     if found is None:
-        found = _encoded(folder, encoder, revision, said)
+        with torch.random.fork_rng(devices=[]):  # a training starts alike with and without a cache
+            found = _encoded(folder, encoder, revision, said)
         _keep(file, found)
     if found.shape[1] != width:
         raise ConfigError(
@@ -103,8 +104,9 @@ def text_tower(encoder: str | Mapping[str, Any], revision: str | None) -> ClipTe
 
 
 def _together(each: Sequence[Sequence[Tensor]]) -> Tensor:
-    """The mean of each label's vectors, at length 1."""
-    return F.normalize(torch.stack([torch.stack(list(some)).mean(0) for some in each]), dim=-1)
+    """The mean direction of each label's vectors, at length 1."""
+    means = [F.normalize(torch.stack(list(some)), dim=-1).mean(0) for some in each]
+    return F.normalize(torch.stack(means), dim=-1)
 
 
 # -- without weights -------------------------------------------------------------------------------
