@@ -419,7 +419,9 @@ def _held_out(setup: Setup, rows: Rows, whole: Path, name: str, kind: str) -> No
     )
 
 
-def _over_groups(groups: Sequence[str], score: Callable[[Any], float]) -> tuple[float, ...]:
+def _over_groups(
+    groups: Sequence[str], score: Callable[[Any], float]
+) -> tuple[float, float, float]:
     """A score of all answers, and its interval when groups are drawn again."""
     random = np.random.default_rng(0)
     names, owner = np.unique(groups, return_inverse=True)
