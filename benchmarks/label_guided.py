@@ -41,6 +41,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 from sklearn.linear_model import LogisticRegression
@@ -56,6 +57,7 @@ from mien.run.load import load
 from mien.run.train import train
 from mien.tasks import intervals
 from mien.tasks.paired import Pair
+from mien.tasks.sentiment import argmax_accuracy
 from mien.types import TaskSpec
 
 Floats = NDArray[np.float64]
@@ -319,6 +321,19 @@ def score(setup: Setup) -> None:
         print(
             f"score: head={head:<11}", "  ".join(f"{n} {said.score(n)}" for n in names), flush=True
         )
+
+
+@torch.inference_mode()
+def _likeliest(place: Path, data: Path) -> float:
+    """Accuracy of the likeliest of the seven labels."""
+    run = load(place)
+    manifest = run.read(data)
+    tested = run.dataset(manifest, [row for row in manifest.rows if row.split == "test"])
+    truth, chances = [], []
+    for batch in infer.batches(tested, run.specs, 64, run.front_end):
+        truth.append(batch.targets["sentiment"][:, 0].numpy())
+        chances.append(run.whole(batch).aux["sentiment_classes"].softmax(-1).numpy())
+    return argmax_accuracy(np.concatenate(truth), np.concatenate(chances))
 
 
 def mmsa_like(random: np.random.Generator, count: int) -> dict[str, Any]:

@@ -129,7 +129,7 @@ CASES = [
         "mer-clip",
         "tiny",
         corpora.opinions,
-        still=("dropout=0", "accumulate=2", "lr=1e-4"),
+        still=("dropout=0", "accumulate=2", "lr=1e-4", "epochs=2"),
         overrides=("epochs=4", "save_seconds=0", "tune=adapter", "align=0.3"),
     ),
 ]

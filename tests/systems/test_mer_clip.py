@@ -21,6 +21,7 @@ from mien import config as configuration
 from mien import tasks
 from mien.errors import ConfigError, RunError
 from mien.parts import labels
+from mien.report import watch
 from mien.systems.mer_clip import MODALITIES, STAGES, Config, Network, build, centres, label_set
 from mien.tasks.sentiment import MOSI, SIMS
 from mien.types import Batch, Objective, Problem, Resolution, TaskSpec
@@ -184,7 +185,12 @@ def _step(network: Network, specs: Mapping[str, TaskSpec], inputs: dict[str, Ten
 
 def test_a_frozen_label_encoder_gets_no_gradient(tmp_path: Path) -> None:
     folder = small_clip(tmp_path / "clip")
-    frozen: dict[str, Any] = {"encoder": str(folder), "label_dim": DIM, "label_tokens": 10, "context": 3}
+    frozen: dict[str, Any] = {
+        "encoder": str(folder),
+        "label_dim": DIM,
+        "label_tokens": 10,
+        "context": 3,
+    }
     for tune, learns in {"frozen": [], "adapter": ["adapter"], "prompt": ["context"]}.items():
         network = _network(**frozen, tune=tune)
         before = [network.labels(task).clone() for task in SPECS]
@@ -290,6 +296,9 @@ def test_what_cannot_be_relabelled_says_so(run: tuple[Path, Path], tmp_path: Pat
         mien.load(place, labels={"labels": ["a"], "task": "mood"})
     with pytest.raises(RunError, match="keeps no answers with other labels"):
         mien.evaluate(place, labels="meld7")
+    (tmp_path / "film.mp4").write_bytes(b"")
+    with pytest.raises(mien.MienError, match="for manifests of vectors"):
+        watch.predict([tmp_path / "film.mp4"], place, labels="meld7")
     toys = corpora.clips(tmp_path)
     mien.train("toy-clip", data=toys, out=tmp_path / "toy", overrides=["epochs=1"], quiet=True)
     with pytest.raises(RunError, match="by number"):
