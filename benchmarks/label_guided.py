@@ -1,4 +1,4 @@
-"""Labels as texts: sentiment of CMU-MOSI by modality, scores that are known, and labels unheard of.
+"""Labels as texts: sentiment of CMU-MOSI by modality, and labels that training never met.
 
 Vectors are frozen, so everything trains in seconds. All trainings are `mien train mer-clip`.
 
@@ -9,11 +9,6 @@ Vectors are frozen, so everything trains in seconds. All trainings are `mien tra
     the same for every input. Each input is trained with three seeds and looks at the test part
     once; scores are means over seeds, intervals and paired differences are bootstrapped over
     videos. Beside it a logistic regression on the transcripts, its penalty from the same groups.
-
-``score``
-    Made-up vectors of a known score in the layout of MMSA's files: arrays padded to one length,
-    with lengths, -inf in the sound, and `video$_$clip` names. Beside it what knows nothing, and
-    what a ridge regression reads of the means over time.
 
 ``labels``
     MELD's transcripts through the sentence encoder, seven emotions. The trained run answers with
@@ -41,12 +36,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
-from sklearn.preprocessing import StandardScaler
 
 from mien import tasks
 from mien.data.manifest import Manifest
@@ -57,7 +50,6 @@ from mien.run.load import load
 from mien.run.train import train
 from mien.tasks import intervals
 from mien.tasks.paired import Pair
-from mien.tasks.sentiment import argmax_accuracy
 from mien.types import TaskSpec
 
 Floats = NDArray[np.float64]
@@ -304,94 +296,6 @@ def _logistic(c: float) -> LogisticRegression:
     return LogisticRegression(C=c, max_iter=2000)
 
 
-# -- scores that are known -------------------------------------------------------------------------
-
-
-def score(setup: Setup) -> None:
-    """Vectors of a known score, in the layout of MMSA's files."""
-    arrays = mmsa_like(np.random.default_rng(0), 200 if setup.rows else 1200)
-    path, oracle = mmsa_manifest(setup.out / "score", arrays)
-    known = load_file(setup.out / "score/truth.safetensors")["sentiment"]
-    print(f"score: nothing known, MAE {np.abs(known - np.median(known)).mean():.3f}")
-    print(f"score: linear, all vectors  MAE {oracle:.3f}")
-    for head in ("labels", "regression"):
-        run = setup.fit(f"score/{head}", path, f"head={head}", "dim=32", "epochs=15")
-        said = Said.of([run], path)
-        names = ("mae", "pearson", "acc2_non0", "acc7")
-        print(
-            f"score: head={head:<11}", "  ".join(f"{n} {said.score(n)}" for n in names), flush=True
-        )
-
-
-@torch.inference_mode()
-def _likeliest(place: Path, data: Path) -> float:
-    """Accuracy of the likeliest of the seven labels."""
-    run = load(place)
-    manifest = run.read(data)
-    tested = run.dataset(manifest, [row for row in manifest.rows if row.split == "test"])
-    truth, chances = [], []
-    for batch in infer.batches(tested, run.specs, 64, run.front_end):
-        truth.append(batch.targets["sentiment"][:, 0].numpy())
-        chances.append(run.whole(batch).aux["sentiment_classes"].softmax(-1).numpy())
-    return argmax_accuracy(np.concatenate(truth), np.concatenate(chances))
-
-
-def mmsa_like(random: np.random.Generator, count: int) -> dict[str, Any]:
-    """Arrays of a known score as an unaligned file of MMSA has them, shorter and thinner."""
-    truth = np.round(random.uniform(-3, 3, count) * 5) / 5
-    sizes = {"text": (12, 16), "audio": (20, 5), "vision": (16, 20)}
-    noise = {"text": 2.0, "audio": 5.0, "vision": 8.0}  # of one position
-    made: dict[str, Any] = {"regression_labels": truth}
-    made["id"] = [f"video{i // 8}$_${i % 8}" for i in range(count)]
-    for name, (longest, width) in sizes.items():
-        way = random.normal(size=width) / np.sqrt(width)
-        values = truth[:, None, None] * way + noise[name] * random.normal(
-            size=(count, longest, width)
-        ) / np.sqrt(width)
-        lengths = random.integers(longest // 2, longest + 1, count)
-        values[np.arange(longest) >= lengths[:, None]] = 0  # padding
-        made[name], made[f"{name}_lengths"] = values, lengths
-    made["audio"][random.random(made["audio"].shape) < 0.001] = -np.inf
-    return made
-
-
-def mmsa_manifest(folder: Path, arrays: Mapping[str, Any]) -> tuple[Path, float]:
-    """A manifest of such arrays, without padding; and the error of the best linear reading."""
-    folder.mkdir(parents=True, exist_ok=True)
-    truth, count = np.asarray(arrays["regression_labels"]), len(arrays["id"])
-    rows: Rows = {"id": [], "source": [], "split": [], "labels.sentiment": truth.tolist()}
-    means, tensors = [], {}
-    features: dict[str, list[str]] = {"text": [], "audio": [], "visual": []}
-    for i, name in enumerate(arrays["id"]):
-        video = name.partition("$_$")[0]
-        rows["id"].append(name)
-        rows["source"].append(video)
-        rows["split"].append("test" if i >= 0.75 * count else "train")
-        parts = []
-        for feature, key in (("text", "text"), ("audio", "audio"), ("visual", "vision")):
-            kept = np.asarray(arrays[key][i][: arrays[f"{key}_lengths"][i]])
-            values = np.nan_to_num(kept, nan=0.0, posinf=0.0, neginf=0.0).astype(np.float32)
-            tensors[f"{i}/{feature}"] = values
-            features[feature].append(f"vectors.safetensors::{i}/{feature}")
-            parts.append(values.mean(0))
-        means.append(np.concatenate(parts))
-    save_file(tensors, folder / "vectors.safetensors")
-    x = np.stack(means)
-    split = int(np.ceil(0.75 * count))
-    save_file({"sentiment": truth[split:]}, folder / "truth.safetensors")
-    rows |= {f"features.{feature}": refs for feature, refs in features.items()}
-    return written(folder / "rows.parquet", rows), _linear(x, truth, split)
-
-
-def _linear(x: Floats, truth: Floats, split: int) -> float:
-    """Mean absolute error on the test part of a ridge regression on means over time."""
-    scaled = StandardScaler().fit(x[:split])
-    z = np.column_stack([scaled.transform(x), np.ones(len(x))])
-    gram = z[:split].T @ z[:split] + 1.0 * np.eye(z.shape[1])
-    weights = np.linalg.solve(gram, z[:split].T @ truth[:split])
-    return float(np.abs(np.clip(z[split:] @ weights, -3, 3) - truth[split:]).mean())
-
-
 # -- other labels ----------------------------------------------------------------------------------
 
 
@@ -469,7 +373,7 @@ def _declared(names: Sequence[str]) -> dict[str, Any]:
     return {"name": "emotion", "problem": "one_of_n", "labels": list(names)}
 
 
-PARTS = {"mosi": mosi, "score": score, "labels": labels}
+PARTS = {"mosi": mosi, "labels": labels}
 
 
 def main() -> None:
