@@ -22,6 +22,7 @@ from mien import tasks
 from mien.errors import ConfigError, RunError
 from mien.parts import labels
 from mien.report import watch
+from mien.run.measure import measure
 from mien.systems.mer_clip import MODALITIES, STAGES, Config, Network, build, centres, label_set
 from mien.tasks.sentiment import MOSI, SIMS
 from mien.types import Batch, Objective, Problem, Resolution, TaskSpec
@@ -391,3 +392,28 @@ def test_presets_resolve() -> None:
         settings = configuration.resolve("mer-clip", preset=preset)
         assert settings.model.dim % (2 * settings.model.heads) == 0  # type: ignore[attr-defined]
     assert labels.templates(configuration.resolve("mer-clip").model.templates)  # type: ignore[attr-defined]
+
+
+def test_its_size_is_that_of_its_formulas() -> None:
+    widths = {"text": 768, "audio": 74, "visual": 35}
+    words = [f"model.feature_dims.{name}={width}" for name, width in widths.items()]
+    found = measure("mer-clip", "clip-b32", overrides=words)
+    d, label_dim, passes = 512, 512, 2
+    look = 4 * d * d + 3 * d  # queries, keys, values, output; no bias of keys
+    think = 8 * d * d + 5 * d
+    encoder = sum(width * d + d for width in widths.values())
+    encoder += 3 * (2 * d + 4 * d * d + d + think + 4 * d)  # norm, attention, perceptron, norms
+    decoder = passes * 3 * (2 * look + think + 8 * d)
+    ends = label_dim * d + d + d * label_dim + label_dim + 1
+    assert found.trainable == found.total == encoder + decoder + ends
+
+
+def test_words_without_vectors_are_told_apart_from_vectors(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    row = {"features": {"audio": [0.5, 1.0]}, "labels": {"emotion": "joy"}, "text": "well"}
+    path.write_text("".join(json.dumps({"id": f"r{i}", **row}) + "\n" for i in range(8)))
+    with pytest.raises(mien.DataError, match="as they are written") as caught:
+        mien.train(
+            "mer-clip", preset="tiny", data=path, out=tmp_path / "run", overrides=["select=last"]
+        )
+    assert "model.modalities without text" in str(caught.value.fix)
