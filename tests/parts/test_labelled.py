@@ -206,3 +206,18 @@ def test_a_file_of_labels_is_read_once(tmp_path: Path) -> None:
     path.unlink()
     again = LabelSettings.model_validate(settings.model_dump(mode="json"))
     assert labels.named(again.label_sets["emotion"]).labels == {"joy": ("happy",)}
+
+
+def test_a_tower_of_random_weights_reads_letters() -> None:
+    values = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1,
+              "num_attention_heads": 2, "vocab_size": 60, "max_position_embeddings": 40,
+              "projection_dim": DIM}  # fmt: skip
+    settings = LabelSettings.model_validate(
+        {"encoder": values, "label_dim": DIM, "tune": "full", "label_tokens": 30}
+    )
+    encoder = LabelEncoder(settings, {"emotion": WORDS}).eval()
+    found = encoder("emotion")
+    assert found.shape == (3, DIM)
+    assert not torch.allclose(found[0], found[1], atol=1e-4)
+    encoder.put("emotion", WORDS.only(["joy", "anger", "fear"]))
+    torch.testing.assert_close(encoder("emotion"), found[[1, 0, 2]])
