@@ -303,20 +303,22 @@ def labels(setup: Setup) -> None:
     """Paraphrased labels, and labels that training never met."""
     rows = _meld_rows(setup)
     whole = written(setup.out / "meld.parquet", rows, _declared(MELD))
+    test = picked(rows, [split == "test" for split in rows["split"]])
+    tested = written(setup.out / "meld_test.parquet", test, _declared(MELD))
     words = (*LEARN, "model.label_sets.emotion=meld7")
     runs = [setup.fit(f"meld/all/{seed}", whole, *words, seed=seed) for seed in setup.seeds]
-    own = Said.of(runs, whole)
+    own = Said.of(runs, tested)
     print(f"MELD, own labels             weighted F1 {own.score('weighted_f1')}", flush=True)
-    other = Said.of(runs, whole, "meld7_paraphrased")
+    other = Said.of(runs, tested, "meld7_paraphrased")
     print(f"MELD, paraphrased            weighted F1 {other.score('weighted_f1')}")
     print(f"paraphrased minus own        {other.minus(own, 'weighted_f1')}")
     print(f"paraphrased minus own (acc.) {other.minus(own, 'war')}", flush=True)
     for name in MELD:
         for kind in ("sentences", "random"):
-            _held_out(setup, rows, whole, name, kind)
+            _held_out(setup, rows, tested, name, kind)
 
 
-def _held_out(setup: Setup, rows: Rows, whole: Path, name: str, kind: str) -> None:
+def _held_out(setup: Setup, rows: Rows, tested: Path, name: str, kind: str) -> None:
     """Train without a class, then ask for it by name."""
     rest = tuple(label for label in MELD if label != name)
     kept = [label != name for label in rows["labels.emotion"]]
@@ -326,7 +328,7 @@ def _held_out(setup: Setup, rows: Rows, whole: Path, name: str, kind: str) -> No
         words += ["encoder=random"]
     runs = [setup.fit(f"meld/{name}-{kind}/{seed}", path, *words, seed=seed)
             for seed in setup.seeds[:1]]  # fmt: skip
-    said = Said.of(runs, whole, "meld7")
+    said = Said.of(runs, tested, "meld7")
     column = said.spec.labels.index(name)
     truth, likely = said.targets == column, said.scores[0][:, column]
     area = _over_groups(said.groups, lambda i: float(roc_auc_score(truth[i], likely[i])))
