@@ -155,7 +155,7 @@ def _attend(
         torch.unflatten(x, 2, (heads, -1)).transpose(1, 2) for x in (query, key, value)
     )
     if query.dtype == torch.bfloat16 and query.device.type == "cpu":
-        scores = query * query.shape[3] ** -0.5 @ key.transpose(2, 3)  # (B, H, L, K)
+        scores: Tensor = query * query.shape[3] ** -0.5 @ key.transpose(2, 3)  # (B, H, L, K)
         if seen is not None:
             scores = scores.masked_fill(~seen, -torch.inf)
         mixed = scores.softmax(3) @ value  # (B, H, L, D / H)
