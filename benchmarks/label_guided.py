@@ -289,7 +289,8 @@ def _probe(own: Rows, every: Rows, like: Said) -> Said:
     test = picked(every, [split == "test" for split in every["split"]])
     chance = model.predict_proba(np.array(test["features.transcript"]))[:, 1]
     order = [1 - chance, chance] if like.spec.labels[1] == "positive" else [chance, 1 - chance]
-    return Said(like.spec, like.targets, np.stack(order, 1)[None], like.groups)
+    same = np.repeat(np.stack(order, 1)[None], len(like.scores), 0)  # every training is the same
+    return Said(like.spec, like.targets, same, like.groups)
 
 
 def _logistic(c: float) -> LogisticRegression:
