@@ -125,6 +125,13 @@ CASES = [
         still=("augment=false", "drop_path=0", "accumulate=2", "lr=1e-4"),
         overrides=("epochs=2", "batch_size=8", "save_seconds=0", "mu=0.5", "soft_targets=true"),
     ),
+    Case(
+        "mer-clip",
+        "tiny",
+        corpora.opinions,
+        still=("dropout=0", "accumulate=2", "lr=1e-4", "epochs=2"),
+        overrides=("epochs=4", "save_seconds=0", "tune=adapter", "align=0.3"),
+    ),
 ]
 
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

@@ -72,8 +72,10 @@ class TrainConfig(Settings):
     modality_dropout: float = Field(0.0, ge=0, lt=1)
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     class_weights: Literal["none", "balanced"] = "none"
-    regression: Literal["usual", "mse", "ccc"] = Field(
-        "usual", description="loss of values: squared error of a clip's, concordance of frames'"
+    regression: Literal["usual", "mae", "mse", "ccc"] = Field(
+        "usual",
+        description="loss of values: squared error of a clip's, absolute error of its sentiment, "
+        "concordance of frames'",
     )
     patience: int | None = Field(None, ge=1, description="epochs without a better score")
     select: Literal["held_out", "last", "test"] = Field(

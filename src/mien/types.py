@@ -307,7 +307,8 @@ class Stage:
         unit: what a sample is.
         build: ``(config, specs) -> mien.parts.model.Model``; no specs in a self-supervised stage.
         modalities: which inputs the stage reads, in any subset.
-        objective: ``(config, specs) -> Objective``; None takes the tasks' own losses.
+        objective: ``(config, specs) -> Objective``, or losses in the place of some tasks' own
+            and terms beside them, by name; None takes the tasks' own losses.
         supervised: whether the stage needs labels.
         sampler: ``shuffled``, or ``balanced`` over the classes of the first task.
         hands_on: prefixes of the network's state that the next stage starts from.
@@ -320,7 +321,7 @@ class Stage:
     unit: Unit
     build: Callable[[Any, Specs], nn.Module]
     modalities: tuple[str, ...]
-    objective: Callable[[Any, Specs], Objective] | None = None
+    objective: Callable[[Any, Specs], Objective | Mapping[str, Objective]] | None = None
     supervised: bool = True
     sampler: str = "shuffled"
     hands_on: tuple[str, ...] = ()

@@ -204,6 +204,37 @@ def described(folder: Path, seed: int = 0) -> Path:
     return _write(folder, rows, None)
 
 
+def opinions(folder: Path, seed: int = 0) -> Path:
+    """Scores, classes and several classes of clips; sequences of words, vectors of the rest."""
+    random = np.random.default_rng(seed)
+    rows: list[dict[str, Any]] = []
+    for i in range(32):
+        score = float(random.uniform(-3, 3))
+        text = random.normal(size=(2 + i % 4, 6)) * 0.4 + score
+        features: dict[str, Any] = {
+            "text": _save(folder, f"text{i}", text.astype(np.float32)),
+            "audio": (random.normal(size=4) + 0.5 * score).round(3).tolist(),
+            "visual": random.normal(size=(3, 5)).round(3).tolist(),
+        }
+        for name in ("text", "audio", "visual")[i % 5 : i % 5 + 1]:
+            del features[name]
+        present = [word for word, there in (("joy", score > 0), ("fear", score < -1)) if there]
+        rows.append(
+            {
+                "id": f"o{i}",
+                "speaker": f"p{i // 2}",
+                "split": _PARTS[(i // 2) % 4],
+                "features": features,
+                "labels": {
+                    "sentiment": None if i == 6 else round(score, 3),
+                    "emotion": ["anger", "neutral", "joy"][int((score + 3) / 2.01)],
+                    "felt": present,
+                },
+            }
+        )
+    return _write(folder, rows, None)
+
+
 def _shards(folder: Path, seed: int) -> list[dict[str, Any]]:
     random = np.random.default_rng(seed)
     rows: list[dict[str, Any]] = []

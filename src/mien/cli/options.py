@@ -48,6 +48,10 @@ class FilmKind(StrEnum):
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+Labels = Annotated[
+    str | None,
+    typer.Option("--labels", help="Answer with this label set: a name, or SET.yaml (mer-clip)."),
+]
 DetectorName = Annotated[
     DetectorKind,
     typer.Option("--detector", help="Finds faces; auto is YuNet where its file is at hand."),

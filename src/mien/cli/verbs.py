@@ -23,6 +23,7 @@ from mien.cli.options import (
     Init,
     Jobs,
     Json,
+    Labels,
     Looked,
     ManifestPath,
     Mouth,
@@ -212,6 +213,7 @@ def evaluate(
         list[Path] | None,
         typer.Option("--against", help="Another run: how far apart are they? May be repeated."),
     ] = None,
+    labels: Labels = None,
     as_json: Json = False,
 ) -> None:
     """Score a run: accuracy, recalls, calibration, with intervals over clips and over groups.
@@ -221,15 +223,17 @@ def evaluate(
     if against:
         from mien.run import compare
 
-        if data is not None or out is not None:
-            raise MienError("--against compares kept answers", fix="leave out --data and --out")
+        if data is not None or out is not None or labels is not None:
+            raise MienError(
+                "--against compares kept answers", fix="leave out --data, --labels and --out"
+            )
         found = compare.compare(run, against)
         say(found, as_json, compare.table(found))
         return
     from mien.run.score import evaluate as score
     from mien.run.score import table
 
-    metrics = score(run, data=data, out=out)
+    metrics = score(run, data=data, out=out, labels=labels)
     say(metrics, as_json, table(metrics))
 
 
@@ -280,6 +284,7 @@ def predict(
     who: Who = None,
     mouth: Mouth = False,
     frames: FramesRun = None,
+    labels: Labels = None,
     jobs: Jobs = None,
     again: Again = False,
     as_json: Json = False,
@@ -319,8 +324,9 @@ def predict(
         mouth=mouth,
         frames=frames,
     )
+    silent = quiet or as_json
     found = watch.predict(
-        paths, run, out=out, options=options, jobs=jobs, again=again, quiet=quiet or as_json
+        paths, run, out=out, options=options, jobs=jobs, again=again, quiet=silent, labels=labels
     )
     say([timeline.to_dict() for timeline in found.timelines], as_json, found.text)
     fail(found.errors)

@@ -100,6 +100,12 @@ class SentenceEncoder:
             yield from pooled(hidden.float(), held["attention_mask"])
 
 
+def located(name: str, revision: str | None = None) -> tuple[Path, str]:
+    """Where an encoder's files lie, fetched if need be, and the hash of them; it is not opened."""
+    folder = _folder(name, revision)
+    return folder, _fingerprint(folder)
+
+
 def _folder(name: str, revision: str | None) -> Path:
     local = hub.local_folder(name)
     if local is not None:

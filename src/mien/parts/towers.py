@@ -24,6 +24,7 @@ from torch import nn
 from mien.errors import ConfigError, TowerError, did_you_mean
 from mien.parts import hub, keys, weights
 from mien.parts.adapters import is_adapter
+from mien.parts.cliptext import ClipText
 from mien.parts.encoders import ClapAudio, ClipVision, Tower
 from mien.parts.hub import TowerSource
 from mien.parts.small import FaceTower, VoiceTower
@@ -54,7 +55,7 @@ __all__ = [
 ]
 
 KINDS: dict[str, type[Tower]] = {
-    cls.kind: cls for cls in (ClipVision, ClapAudio, FaceTower, VoiceTower)
+    cls.kind: cls for cls in (ClipVision, ClipText, ClapAudio, FaceTower, VoiceTower)
 }
 
 _SHELVES = "towers"  # folder of a run
@@ -371,6 +372,11 @@ def blueprint() -> Iterator[None]:
 
 
 _BLUEPRINT: ContextVar[bool] = ContextVar("_BLUEPRINT", default=False)
+
+
+def filled_later() -> bool:
+    """Whether what is built gets its values from a run's files, or none at all."""
+    return _BLUEPRINT.get() or _SHELF.get() is not None
 
 
 def _architecture(source: TowerSource) -> Mapping[str, Any]:

@@ -92,6 +92,7 @@ def predict(
     jobs: int | None = None,
     again: bool = False,
     quiet: bool = False,
+    labels: str | None = None,
 ) -> Harvest:
     """Answers about files, folders of files, and rows of manifests.
 
@@ -107,9 +108,16 @@ def predict(
         jobs: files at once, each in a process of its own; None: as many as this machine can.
         again: watch also what is finished.
         quiet: no progress.
+        labels: a label set to answer with; for manifests.
     """
     files, manifests = _sorted_out(paths)
-    loaded = load(run, merge=True)
+    if labels is not None and files:
+        raise MienError(
+            "other labels are for manifests of vectors",
+            where=str(files[0]),
+            fix="leave out --labels",
+        )
+    loaded = load(run, merge=True, labels=labels)
     job = _Job(run, options or Options(), loaded.specs)
     folder = out if out is not None and not out.suffix else None
     harvest = _watch(job, loaded, files, folder, jobs, again, quiet)

@@ -131,8 +131,9 @@ def with_dims(settings: RunConfig, rows: RowDataset) -> RunConfig:
 
 def make_objective(stage: Stage, settings: RunConfig, specs: Specs, rows: RowDataset) -> Objective:
     """The stage's own objective, or what follows from its tasks."""
-    if stage.objective is not None:
-        return stage.objective(settings.model, specs)
+    own = None if stage.objective is None else stage.objective(settings.model, specs)
+    if own is not None and not isinstance(own, Mapping):
+        return own
     weights = None
     if settings.train.class_weights == "balanced":
         weights = {
@@ -145,6 +146,7 @@ def make_objective(stage: Stage, settings: RunConfig, specs: Specs, rows: RowDat
         label_smoothing=settings.train.label_smoothing,
         class_weights=weights,
         regression=settings.train.regression,
+        own=own,
     )
 
 

@@ -19,6 +19,7 @@ from mien.data.manifest import Manifest, Row
 from mien.data.windows import SampleWindows
 from mien.errors import DataError, RunError, did_you_mean
 from mien.parts import adapters, hub, towers
+from mien.parts import labels as label_sets
 from mien.parts.model import FrontEnd, Model
 from mien.run import assemble, checkpoint, folder, infer
 from mien.run.live import Live
@@ -118,6 +119,34 @@ class Run:
         settings = self.settings.for_stage(self.settings.stages[-1])
         return assemble.dataset(manifest, rows, settings, self.stage, self.specs)
 
+    def relabel(self, labels: str | Path | Mapping[str, Any]) -> None:
+        """Answer one task with other labels from now on, from their texts; nothing is trained.
+
+        Args:
+            labels: a known label set, a YAML or TOML file of one, or its values (see
+                :mod:`mien.parts.labels`).
+
+        Raises:
+            RunError: this run knows its labels by number only.
+        """
+        given = label_sets.named(labels)
+        network: Any = self.model
+        if not hasattr(network, "relabel"):
+            raise RunError(
+                f"{self.settings.system} knows its labels by number, not by what they say",
+                where=str(self.path),
+                fix="mien train mer-clip makes a run that answers with other labels",
+            )
+        task = given.task or next(iter(self.specs))
+        if task not in self.specs:
+            raise RunError(f"this run has no task {task!r}: {did_you_mean(task, self.specs)}")
+        if given.task is None and len(self.specs) > 1:
+            raise RunError(
+                f"whose labels are these? The run has {len(self.specs)} tasks",
+                fix=f"task: {task}   (in the label set)",
+            )
+        self.specs = {**self.specs, task: network.relabel(task, given)}
+
     def made_by(self) -> dict[str, str]:
         """What a timeline says of the run that made it."""
         return {
@@ -129,7 +158,13 @@ class Run:
         }
 
 
-def load(run: str | Path, *, device: str | torch.device = "cpu", merge: bool = False) -> Run:
+def load(
+    run: str | Path,
+    *,
+    device: str | torch.device = "cpu",
+    merge: bool = False,
+    labels: str | Path | Mapping[str, Any] | None = None,
+) -> Run:
     """Load a finished run from its folder.
 
     Towers come from the run where it holds them, else from the place and revision its card
@@ -140,6 +175,7 @@ def load(run: str | Path, *, device: str | torch.device = "cpu", merge: bool = F
             distribution mien-pocket.
         device: where to put the model.
         merge: fold adapters into the weights they adapt: the same answers, a little sooner.
+        labels: other labels to answer with (see :meth:`Run.relabel`); None: those of training.
     """
     path = hub.pocket() if str(run) == POCKET else Path(run)
     _refuse_family(path)
@@ -159,7 +195,10 @@ def load(run: str | Path, *, device: str | torch.device = "cpu", merge: bool = F
     folder.read_model(path / folder.MODEL, model)
     if merge:
         adapters.merge(model)
-    return Run(path, settings, specs, card, model.to(device).eval())
+    loaded = Run(path, settings, specs, card, model.to(device).eval())
+    if labels is not None:
+        loaded.relabel(labels)
+    return loaded
 
 
 def _refuse_family(path: Path) -> None:
