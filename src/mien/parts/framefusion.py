@@ -3,6 +3,9 @@
 Three ways, each as published for emotion over time: a leader that is followed, channels that are
 weighed, and tokens that modalities made of each other. What is not there is never looked at.
 
+All three are called alike: with ``tokens[m]`` (B, L, D), with ``there[m]`` (B, L), where modality m
+is, and with ``inside`` (B, L), frames that are none of padding. They give (B, L, ``dim``).
+
 Shapes: B clips, L frames, M modalities, D the width of a modality's tokens, E of what is fused,
 P pairs of modalities.
 """
@@ -10,7 +13,6 @@ P pairs of modalities.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -21,30 +23,6 @@ from mien.parts.temporal import PostNormBlock
 
 JOINT = "joint"
 """The modality that is made of all others."""
-
-
-class FrameFusion(Protocol):
-    """Tokens of modalities to one vector a frame."""
-
-    @property
-    def dim(self) -> int:
-        """Width of the vector."""
-        ...
-
-    def __call__(
-        self, tokens: Mapping[str, Tensor], there: Mapping[str, Tensor], inside: Tensor
-    ) -> Tensor:
-        """Fuse.
-
-        Args:
-            tokens: (B, L, D of m) by modality.
-            there: (B, L) by modality, where it is.
-            inside: (B, L), frames that are none of padding.
-
-        Returns:
-            (B, L, dim).
-        """
-        ...
 
 
 class LeaderFollower(nn.Module):
@@ -62,11 +40,12 @@ class LeaderFollower(nn.Module):
         self.names, self.heads = list(dims), _checked(width, heads)
         self.leader = self.names[0]
         self.dim = dims[self.leader] + width * len(dims)
-        self.looks = nn.ModuleDict({m: nn.Linear(d, 3 * width) for m, d in dims.items()})
+        looks = {m: nn.Linear(d, 3 * width) for m, d in dims.items()}
+        self.looks = nn.ModuleDict(looks)
         self.output = nn.Linear(width * len(dims), width * len(dims))
         self.norm = nn.LayerNorm(width * len(dims))
         self.drop = nn.Dropout(dropout)
-        for linear in (*self.looks.values(), self.output):
+        for linear in (*looks.values(), self.output):
             nn.init.xavier_uniform_(linear.weight)
             nn.init.zeros_(linear.bias)
 
@@ -78,7 +57,8 @@ class LeaderFollower(nn.Module):
         made = torch.stack([self.looks[m](tokens[m]) for m in self.names], 2)  # (B, L, M, 3 W)
         known = torch.stack([there[m] for m in self.names], 2)  # (B, L, M)
         made = made.masked_fill(~known[..., None], 0)
-        query, key, value = made.unflatten(3, (3, self.heads, -1)).permute(3, 0, 1, 4, 2, 5)
+        made = torch.unflatten(made, 3, (3, self.heads, -1))
+        query, key, value = made.permute(3, 0, 1, 4, 2, 5)  # each (B, L, heads, M, W / heads)
         found = attend(query, key, value, known[:, :, None, None]) + value  # (B, L, heads, M, W')
         found = found.masked_fill(~known[:, :, None, :, None], 0)
         follower = self.norm(self.drop(self.output(found.flatten(2))))
@@ -109,8 +89,8 @@ class ChannelAttention(nn.Module):
         parts = torch.cat([self.project[m](tokens[m]) for m in self.names], 2)
         known = torch.stack([there[m] for m in self.names], 2).repeat_interleave(self.width, 2)
         parts = parts.masked_fill(~known, 0)
-        shares = self.weigh(parts).masked_fill(~_some(known), -torch.inf).softmax(2)
-        return shares * parts
+        weights: Tensor = self.weigh(parts).masked_fill(~_some(known), -torch.inf)
+        return weights.softmax(2) * parts
 
 
 class Look(nn.Module):
@@ -130,7 +110,9 @@ class Look(nn.Module):
     def forward(self, x: Tensor, context: Tensor, attended: Tensor) -> Tensor:
         """``x`` (B, L, D) looks at ``context`` (B, K, D) where ``attended`` (B, K) is True."""
         parts = (self.query(x), *self.key_value(context).chunk(2, 2))
-        query, key, value = (part.unflatten(2, (self.heads, -1)).transpose(1, 2) for part in parts)
+        query, key, value = (
+            torch.unflatten(part, 2, (self.heads, -1)).transpose(1, 2) for part in parts
+        )
         mixed = attend(query, key, value, attended[:, None, None])
         made: Tensor = self.output(mixed.transpose(1, 2).flatten(2))
         return made

@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from mien.config import Settings
 from mien.errors import ConfigError, DataError
 from mien.parts.features import Standardise
-from mien.parts.framefusion import ChannelAttention, CrossedTokens, FrameFusion, LeaderFollower
+from mien.parts.framefusion import ChannelAttention, CrossedTokens, LeaderFollower
 from mien.parts.model import FrontEnd, Model, given_of, known_positions
 from mien.parts.tcn import TCN, fill_forward
 from mien.parts.temporal import FrameNorm
@@ -58,7 +58,7 @@ class Config(Settings):
     standardise: tuple[Modality, ...] = Field(
         ("audio", "text"), description="to mean 0 and deviation 1 over the training part"
     )
-    channels: dict[Modality, tuple[int, ...]] = Field(
+    channels: dict[str, tuple[int, ...]] = Field(
         {"visual": (256, 256, 128, 128), "audio": (64, 64, 32, 32), "text": (256, 256, 128, 128)},
         description="of each TCN",
     )
@@ -88,6 +88,9 @@ class Config(Settings):
     def _fits(self) -> Self:
         if self.stride > self.window:
             raise ValueError(f"windows of {self.window} every {self.stride} frames leave gaps")
+        for name in self.modalities:
+            if not self.channels.get(name):
+                raise ValueError(f"channels.{name} says nothing, and {name} is read")
         if self.fusion in ("jmt", "mt") and "text" in self.modalities:
             raise ValueError(
                 f"{self.fusion} crosses two modalities, and text is none of them: "
@@ -118,9 +121,9 @@ class FrameNetwork(nn.Module):
                 for name, width in self.features.items()
             }
         )
-        widths = {name: config.channels[name][-1] for name in self.features}
-        self.norms = nn.ModuleDict({name: _norm(config, w) for name, w in widths.items()})
-        self.fusion = _fusion(config, widths)
+        self.widths = {name: config.channels[name][-1] for name in self.features}
+        self.norms = nn.ModuleDict({name: _norm(config, w) for name, w in self.widths.items()})
+        self.fusion = _fusion(config, self.widths)
         width = self.fusion.dim
         self.hidden = self.hidden_norm = None
         if config.fusion != "lfan":
@@ -170,8 +173,7 @@ class FrameNetwork(nn.Module):
         tokens, there = {}, {}
         for name in self.features:
             if name not in x:
-                width = self.norms[name].weight.shape[0]
-                tokens[name] = torch.zeros(*inside.shape, width, device=inside.device)
+                tokens[name] = torch.zeros(*inside.shape, self.widths[name], device=inside.device)
                 there[name] = torch.zeros_like(inside)
                 continue
             there[name] = seen[name].cummax(1).values & inside
@@ -183,7 +185,7 @@ class FrameNetwork(nn.Module):
 
     def _said(self, name: str, fused: Tensor, inside: Tensor, last: Tensor) -> Tensor:
         """One task's answers (B, L, C); behind the last frame its answer holds."""
-        answers = self.heads[name](fused)
+        answers: Tensor = self.heads[name](fused)
         if self.specs[name].problem is Problem.REGRESSION:
             answers = answers.tanh()  # as published
         whole = answers.new_zeros(*inside.shape, answers.shape[1])
@@ -201,7 +203,9 @@ class FrameNetwork(nn.Module):
         return x
 
 
-def _fusion(config: Config, widths: Mapping[str, int]) -> FrameFusion:
+def _fusion(
+    config: Config, widths: Mapping[str, int]
+) -> LeaderFollower | ChannelAttention | CrossedTokens:
     if config.fusion == "lfan":
         return LeaderFollower(widths, config.dim, config.heads, config.follower_dropout)
     if config.fusion == "can":
@@ -222,15 +226,15 @@ def _norm(config: Config, width: int) -> nn.Module:
 
 def _widths(config: Config) -> dict[str, int]:
     """Width of each modality that a network has, in the published order."""
-    found = {m: config.feature_dims[m] for m in ORDER
-             if m in config.modalities and m in config.feature_dims}  # fmt: skip
+    dims = config.feature_dims
+    found: dict[str, int] = {m: dims[m] for m in ORDER if m in config.modalities and m in dims}
     if not found:
         raise ConfigError(
             "how wide are the features?",
             where="model.feature_dims",
             fix="model.feature_dims={visual: 512, audio: 128, text: 768}",
         )
-    return dict(found)
+    return found
 
 
 def _padded(x: Tensor, length: int) -> Tensor:
@@ -254,7 +258,7 @@ def build(config: Config, specs: Specs) -> Model:
                 fix="classes, which a frame shares with its clip, or labels over time",
             )
     widths = _widths(config)
-    known = {name: widths[name] for name in config.standardise if name in widths}
+    known: dict[str, int] = {m: widths[m] for m in config.standardise if m in widths}
     front_end = Standardise(known) if known else FrontEnd()
     return Model(front_end, FrameNetwork(config, specs))
 
