@@ -120,7 +120,8 @@ def c_expr_db(folder: Path) -> Words:
     """Clips that were cut out of videos, and lists that deal them out one by one."""
     names = [f"{v:02d}_{label}_{k}" for v in range(1, 9) for label in ("Sadly-Angry", "Other")
              for k in (0, 1)]  # fmt: skip
-    files(folder, *(f"clips/{name}.mp4" for name in names))
+    for name in names:
+        text(folder / f"clips/{name}.mp4", name)
     for fold in (0, 1):
         (folder / f"split-{fold}").mkdir()
         for part in ("train", "test"):

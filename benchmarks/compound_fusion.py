@@ -1,0 +1,268 @@
+"""Does fusion over time help? LFAN, CAN, JMT and MT against each modality alone.
+
+Two corpora. **Made up**: clips of six classes over time; the visual features tell three pairs of
+classes apart, the audio features three other pairs, so that only both tell all six. **RAVDESS**:
+vectors of a voice net every 0.32 s, and the 35 facial values of the clip at each of them; eight
+emotions, six folds of four actors. The vectors that a fold is tested on come from a voice net that
+never met its actors: ``--voices`` is a family of six runs, trained with ``--folds`` on sound alone
+(``mien train claip-emo --preset laptop --folds model.modalities=[audio]``), and a net that was
+tested on other actors than its fold's is refused. Vectors of the actors that a fold trains on come
+from the same net, which knows them: fusion learns to trust the voice a little too much, alike in
+all six models.
+
+Models are of the preset ``pocket``: same sizes, same epochs, nothing chosen on anything. A clip is
+decided by the mean of its frames' logits. Intervals are bootstrapped over people.
+
+    python benchmarks/compound_fusion.py --out runs/fusion --speech ravdess_speech \
+        --facial ravdess_au_mfcc.parquet --voices runs/voice-folds
+
+Without ``--speech`` only the made-up corpus. What is finished is kept. ``--smoke`` runs it all once
+on a few made-up clips, too little to learn from.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import torch
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
+
+import mien
+from mien import tasks
+from mien.data import sound
+from mien.data.manifest import Manifest, Row
+from mien.parts.audio import OfficialFbank
+from mien.run import answers, decided, folder
+from mien.run.slices import Pooled
+from mien.run.train import train
+from mien.tasks.classification import RAVDESS
+from mien.tasks.paired import Pair
+from mien.types import Problem, TaskSpec
+
+Values = NDArray[np.float32]
+
+MODELS: Mapping[str, Sequence[str]] = {
+    "visual alone": ("fusion=lfan", "modalities=[visual]"),
+    "audio alone": ("fusion=lfan", "modalities=[audio]"),
+    "lfan": ("fusion=lfan", "modalities=[visual, audio]"),
+    "can": ("fusion=can", "modalities=[visual, audio]"),
+    "jmt": ("fusion=jmt", "modalities=[visual, audio]"),
+    "mt": ("fusion=mt", "modalities=[visual, audio]"),
+}
+ALONE = ("visual alone", "audio alone")
+WAY, SCORE = "logits", "uar"
+RATE = 16000
+LONGEST = 6  # seconds of a clip
+TOKEN = 0.16  # seconds from one vector of the voice net to the next
+JOINED = 2  # vectors that are averaged to one
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One clip: shapes visual (T, V) and audio (T, A)."""
+
+    id: str
+    speaker: str
+    label: str
+    visual: Values
+    audio: Values
+
+
+# -- corpora ---------------------------------------------------------------------------------------
+
+
+def made_up(speakers: int, each: int, seed: int = 0) -> Iterator[Clip]:
+    """Clips of which a modality alone tells half; noise of frames, and of people."""
+    random = np.random.default_rng(seed)
+    sights, sounds = random.normal(size=(3, 12)), random.normal(size=(3, 10))
+    for who in range(speakers):
+        own = 0.5 * random.normal(size=12), 0.5 * random.normal(size=10)
+        for number in range(each):
+            kind = number % 6
+            length = int(random.integers(8, 24))
+            seen = sights[kind // 2] + own[0] + 2.0 * random.normal(size=(length, 12))
+            heard = sounds[(kind + 1) // 2 % 3] + own[1] + 2.0 * random.normal(size=(length, 10))
+            yield Clip(
+                f"p{who:02d}-{number:02d}",
+                f"p{who:02d}",
+                f"class {kind}",
+                seen.astype(np.float32),
+                heard.astype(np.float32),
+            )
+
+
+def ravdess(speech: Path, facial: Path, voice: Path) -> Iterator[Clip]:
+    """Clips with vectors of one voice net over time, and facial values that hold all along."""
+    table = pq.read_table(facial, columns=["key", "au"]).to_pydict()
+    values = dict(zip(table["key"], table["au"], strict=True))
+    network = mien.load(voice).model
+    bank = OfficialFbank(
+        rate=RATE, source_rate=RATE, seconds=LONGEST, frames=100 * LONGEST, short="end",
+        pad="silence",
+    ).eval()  # fmt: skip
+    for path in sorted(speech.glob("Actor_*/*.flac")):
+        name = path.stem.partition("-")[2]
+        wave, _ = sound.waveform(path, RATE, end=LONGEST)
+        heard = _vectors(network, bank, torch.from_numpy(wave))
+        au = np.asarray(values[name], np.float32)
+        label = RAVDESS.labels[int(name.split("-")[1]) - 1]
+        yield Clip(name, name[-2:], label, np.tile(au, (len(heard), 1)), heard)
+
+
+@torch.inference_mode()
+def _vectors(network: Any, bank: OfficialFbank, wave: torch.Tensor) -> Values:
+    """A clip's vectors (T, D), only those that are of its sound."""
+    mel = bank(wave[None], torch.ones(1, len(wave), dtype=torch.bool))
+    tokens, _ = network.encoders["audio"](mel, None)  # (1, L, D)
+    count = max(JOINED, int(len(wave) / RATE / TOKEN) // JOINED * JOINED)
+    found: Values = tokens[0, :count].unflatten(0, (-1, JOINED)).mean(1).numpy()
+    return found
+
+
+def fold_of(speaker: str) -> int:
+    """Four actors each, as `mien data import ravdess` has them."""
+    return (int(speaker) - 1) // 4
+
+
+def check(voice: Path, fold: int) -> None:
+    """Refuse a voice net that was not tested on just this fold's actors."""
+    found, _ = answers.read(voice / folder.PREDICTIONS, folder.read_labels(voice))
+    actors = {int(name[-2:]) for name in found.ids if name[:2] == "01"}
+    if actors != set(range(4 * fold + 1, 4 * fold + 5)):
+        raise SystemExit(f"{voice} was tested on actors {sorted(actors)}, not on those of {fold}")
+
+
+def write(
+    place: Path, clips: Sequence[Clip], task: TaskSpec, tested: set[str], rate: float
+) -> Path:
+    """A manifest with its vectors, in which these people are tested."""
+    place.mkdir(parents=True, exist_ok=True)
+    arrays = {f"{c.id}/visual": np.ascontiguousarray(c.visual) for c in clips}
+    arrays |= {f"{c.id}/audio": np.ascontiguousarray(c.audio) for c in clips}
+    save_file(arrays, place / "vectors.safetensors")
+    rows = [
+        Row(
+            id=clip.id,
+            speaker=clip.speaker,
+            split="test" if clip.speaker in tested else "train",
+            fps=rate,
+            features={m: f"vectors.safetensors::{clip.id}/{m}" for m in ("visual", "audio")},
+            labels={task.name: clip.label},
+        )
+        for clip in clips
+    ]
+    manifest = place / "rows.jsonl"
+    Manifest(rows, manifest, None, {task.name: task}, None).write(manifest)
+    return manifest
+
+
+# -- trainings -------------------------------------------------------------------------------------
+
+
+def learn(place: Path, data: Path, epochs: int) -> dict[str, Path]:
+    """Every model on one fold; what is finished is kept."""
+    made = {}
+    for name, words in MODELS.items():
+        made[name] = place / name.replace(" ", "-")
+        more = [f"train.epochs={epochs}", "train.select=last", *words]
+        train("compound", preset="pocket", data=data, out=made[name], overrides=more, quiet=True)
+    return made
+
+
+def compared(runs: Mapping[str, Sequence[Path]], task: str) -> dict[str, Any]:
+    """Scores of the clips of all folds together, and differences to each modality alone."""
+    found = {}
+    for name, members in runs.items():
+        specs = folder.read_labels(members[0])
+        whole, _ = answers.joined(members, specs)
+        clips = decided.by_clip(specs[task], whole.tasks[task])[WAY]
+        found[name] = (Pooled.of(whole, clips), specs[task])
+    rows: dict[str, Any] = {}
+    for name, (pooled, spec) in found.items():
+        drawn = pooled.drawn(spec, (SCORE, "weighted_f1"))["groups"]
+        rows[name] = {key: drawn[key].to_dict() for key in (SCORE, "weighted_f1")}
+        rows[name]["against"] = {
+            other: _difference(pooled, found[other][0], spec)
+            for other in ALONE
+            if name not in ALONE
+        }
+    return rows
+
+
+def _difference(one: Pooled, other: Pooled, spec: TaskSpec) -> dict[str, Any]:
+    assert one.clips.tolist() == other.clips.tolist()
+    pair = Pair(
+        tasks.statistics(spec), one.targets, one.scores, other.scores, groups=one.groups.tolist()
+    )
+    return {**pair.difference()[SCORE].to_dict(), "p": pair.exchange()[SCORE].p}
+
+
+def table(rows: Mapping[str, Any]) -> str:
+    """The same as Markdown."""
+    lines = ["| model | UAR | weighted F1 | minus visual | minus audio |", "|---|---|---|---|---|"]
+    for name, row in rows.items():
+        apart = [_told(row["against"].get(other), "+") for other in ALONE]
+        cells = [name, _told(row[SCORE]), _told(row["weighted_f1"]), *apart]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _told(found: Mapping[str, Any] | None, sign: str = "") -> str:
+    if found is None:
+        return ""
+    low, value, high = (format(found[key], f"{sign}.3f") for key in ("low", "value", "high"))
+    return f"{value} ({low} to {high})"
+
+
+def main() -> None:
+    """Make, train, compare, print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--speech", type=Path, help="RAVDESS speech, Actor_NN/*.flac at 16 kHz")
+    parser.add_argument("--facial", type=Path, help="Parquet with key and au")
+    parser.add_argument("--voices", type=Path, help="six runs, fold-0 to fold-5")
+    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--smoke", action="store_true")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    began = time.process_time()
+    epochs = 1 if given.smoke else given.epochs
+    labels = tuple(f"class {kind}" for kind in range(6))
+    task = TaskSpec(name="emotion", problem=Problem.ONE_OF_N, labels=labels)
+    clips = list(made_up(8 if given.smoke else 24, 12 if given.smoke else 30))
+    everyone = sorted({clip.speaker for clip in clips})
+    data = write(given.out / "made-up", clips, task, set(everyone[-len(everyone) // 3 :]), 5)
+    found = {"made up": compared(_folds([learn(given.out / "made-up", data, epochs)]), "emotion")}
+    if given.speech is not None:
+        runs = []
+        for fold in range(6):
+            place, voice = given.out / f"ravdess-{fold}", given.voices / f"fold-{fold}"
+            check(voice, fold)
+            if not (place / "rows.jsonl").is_file():
+                sounded = list(ravdess(given.speech, given.facial, voice))
+                tested = {c.speaker for c in sounded if fold_of(c.speaker) == fold}
+                write(place, sounded, RAVDESS, tested, 1 / (TOKEN * JOINED))
+            runs.append(learn(place, place / "rows.jsonl", epochs))
+        found["RAVDESS"] = compared(_folds(runs), "emotion")
+    for name, rows in found.items():
+        print(f"\n{name}, {epochs} epochs\n\n{table(rows)}")
+    print(f"\n{time.process_time() - began:.0f} s of one core")
+    (given.out / "found.json").write_text(json.dumps(found, indent=1))
+
+
+def _folds(runs: Sequence[Mapping[str, Path]]) -> dict[str, list[Path]]:
+    """Runs of all folds by model."""
+    return {name: [fold[name] for fold in runs] for name in MODELS}
+
+
+if __name__ == "__main__":
+    main()
