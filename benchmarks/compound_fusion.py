@@ -100,30 +100,33 @@ def made_up(speakers: int, each: int, seed: int = 0) -> Iterator[Clip]:
             )
 
 
-def ravdess(speech: Path, facial: Path, voice: Path) -> Iterator[Clip]:
-    """Clips with vectors of one voice net over time, and facial values that hold all along."""
+def ravdess(speech: Path, facial: Path, voices: Sequence[Path]) -> list[list[Clip]]:
+    """All clips for each voice net: its vectors over time, facial values that hold all along."""
     table = pq.read_table(facial, columns=["key", "au"]).to_pydict()
     values = dict(zip(table["key"], table["au"], strict=True))
-    network = mien.load(voice).model
+    networks = [mien.load(voice).model for voice in voices]
     bank = OfficialFbank(
         rate=RATE, source_rate=RATE, seconds=LONGEST, frames=100 * LONGEST, short="end",
         pad="silence",
     ).eval()  # fmt: skip
+    made: list[list[Clip]] = [[] for _ in voices]
     for path in sorted(speech.glob("Actor_*/*.flac")):
         name = path.stem.partition("-")[2]
-        wave, _ = sound.waveform(path, RATE, end=LONGEST)
-        heard = _vectors(network, bank, torch.from_numpy(wave))
         au = np.asarray(values[name], np.float32)
         label = RAVDESS.labels[int(name.split("-")[1]) - 1]
-        yield Clip(name, name[-2:], label, np.tile(au, (len(heard), 1)), heard)
+        wave = torch.from_numpy(sound.waveform(path, RATE, end=LONGEST)[0])
+        mel = bank(wave[None], torch.ones(1, len(wave), dtype=torch.bool))
+        for clips, network in zip(made, networks, strict=True):
+            heard = _vectors(network, mel, len(wave) / RATE)
+            clips.append(Clip(name, name[-2:], label, np.tile(au, (len(heard), 1)), heard))
+    return made
 
 
 @torch.inference_mode()
-def _vectors(network: Any, bank: OfficialFbank, wave: torch.Tensor) -> Values:
+def _vectors(network: Any, mel: torch.Tensor, seconds: float) -> Values:
     """A clip's vectors (T, D), only those that are of its sound."""
-    mel = bank(wave[None], torch.ones(1, len(wave), dtype=torch.bool))
     tokens, _ = network.encoders["audio"](mel, None)  # (1, L, D)
-    count = max(JOINED, int(len(wave) / RATE / TOKEN) // JOINED * JOINED)
+    count = max(JOINED, int(seconds / TOKEN) // JOINED * JOINED)
     found: Values = tokens[0, :count].unflatten(0, (-1, JOINED)).mean(1).numpy()
     return found
 
@@ -243,15 +246,15 @@ def main() -> None:
     data = write(given.out / "made-up", clips, task, set(everyone[-len(everyone) // 3 :]), 5)
     found = {"made up": compared(_folds([learn(given.out / "made-up", data, epochs)]), "emotion")}
     if given.speech is not None:
-        runs = []
-        for fold in range(6):
-            place, voice = given.out / f"ravdess-{fold}", given.voices / f"fold-{fold}"
-            check(voice, fold)
-            if not (place / "rows.jsonl").is_file():
-                sounded = list(ravdess(given.speech, given.facial, voice))
-                tested = {c.speaker for c in sounded if fold_of(c.speaker) == fold}
-                write(place, sounded, RAVDESS, tested, 1 / (TOKEN * JOINED))
-            runs.append(learn(place, place / "rows.jsonl", epochs))
+        places = [given.out / f"ravdess-{fold}" for fold in range(6)]
+        if not all((place / "rows.jsonl").is_file() for place in places):
+            voices = [given.voices / f"fold-{fold}" for fold in range(6)]
+            for fold, voice in enumerate(voices):
+                check(voice, fold)
+            for fold, clips in enumerate(ravdess(given.speech, given.facial, voices)):
+                tested = {clip.speaker for clip in clips if fold_of(clip.speaker) == fold}
+                write(places[fold], clips, RAVDESS, tested, 1 / (TOKEN * JOINED))
+        runs = [learn(place, place / "rows.jsonl", epochs) for place in places]
         found["RAVDESS"] = compared(_folds(runs), "emotion")
     for name, rows in found.items():
         print(f"\n{name}, {epochs} epochs\n\n{table(rows)}")
