@@ -83,8 +83,7 @@ class TaskSpec:
         units: unit of each dimension, for display.
         invalid: label values that mean "not annotated" (such as -1 or -5).
         threshold: score at which one of many labels counts as present.
-        aside: classes that are learned, and not asked for: scores are also given without them,
-            and an epoch is chosen by those.
+        aside: classes that are learned, and not asked for: an epoch is chosen without them.
     """
 
     name: str
@@ -110,10 +109,8 @@ class TaskSpec:
                     f"task {self.name!r} has {len(self.labels)} labels but {len(given)} {name}"
                 )
         if self.aside and (not self.categorical or not set(self.aside) < set(self.labels)):
-            raise ConfigError(
-                f"task {self.name!r} sets classes aside that are not some of its own",
-                where=f"aside={list(self.aside)}",
-            )
+            what = f"task {self.name!r} sets classes aside that are not some of its own"
+            raise ConfigError(what, where=f"aside={list(self.aside)}")
 
     @property
     def width(self) -> int:
