@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from mien import tasks
 from mien.errors import ConfigError
 from mien.tasks import decisions
+from mien.tasks.affect import ABAW_COMPOUND
 from mien.types import Problem, TaskSpec
 
 SPEC = TaskSpec(
@@ -58,6 +60,20 @@ def test_a_dropped_logit_is_as_if_it_had_never_been_there() -> None:
     assert decisions.asked(SPEC).aside == ()
     _, certain = decisions.without(SPEC, np.array([np.nan]), np.array([[0.0, 1.0, 0.0]]))
     assert certain.tolist() == [[0.5, 0.5]], "sure of nothing that is asked for"
+
+
+def test_a_compound_answer_says_two_basic_ones() -> None:
+    scores = np.array([[0.5, 0, 0.2, 0, 0, 0.3, 0], [0, 1, 0, 0, 0, 0, 0]])
+    task, said, truth = decisions.basics(ABAW_COMPOUND, scores, np.array([5, 1]))
+    assert set(task.labels) == {"fear", "surprise", "happiness", "sadness", "disgust", "anger"}
+    of_first = dict(zip(task.labels, said[0].tolist(), strict=True))
+    expected = {"fear": 0.8, "surprise": 0.7, "sadness": 0.5, "happiness": 0, "anger": 0}
+    assert of_first == pytest.approx(expected | {"disgust": 0})
+    named = [{task.labels[i] for i in np.flatnonzero(row)} for row in truth]
+    assert named == [{"sadness", "fear"}, {"happiness", "surprise"}]
+    metrics = tasks.scores(task, truth, said)
+    assert metrics["recall/fear"] == 1
+    assert metrics["precision/surprise"] == 0.5
 
 
 def test_what_is_set_aside_is_written_down_and_some_of_the_classes() -> None:

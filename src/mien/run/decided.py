@@ -11,6 +11,7 @@ from mien import tasks
 from mien.run import slices
 from mien.run.infer import Answers, Floats, Predictions
 from mien.tasks import decisions
+from mien.tasks.affect import BASICS
 from mien.types import Resolution, TaskSpec
 
 SHOWN = ("war", "macro_f1", "weighted_f1")
@@ -64,7 +65,10 @@ def scored(spec: TaskSpec, answers: Answers, metric: str) -> tuple[str, dict[str
 def report(
     found: Predictions, spec: TaskSpec, answers: Answers, wanted: Sequence[str]
 ) -> dict[str, Any]:
-    """What a task's scores say besides: ``decided`` on clips, and ``asked``, with nothing aside.
+    """What a task's scores say besides.
+
+    ``decided`` on clips; ``asked``, with nothing aside; of compound emotions ``basics``, how well
+    the basic ones behind them are told.
 
     Args:
         found: whose answers they are.
@@ -76,6 +80,10 @@ def report(
     ways = by_clip(spec, answers)
     if ways:
         body["decided"] = {way: _body(found, spec, made, SHOWN) for way, made in ways.items()}
+    if set(spec.labels) <= BASICS.keys():
+        targets, scores = answers.pooled()
+        task, said, truth = decisions.basics(spec, scores, targets)
+        body["basics"] = {"scores": tasks.scores(task, truth, said)}
     if spec.aside:
         less, kept = asked(spec, answers)
         if len(kept.owners()):
@@ -102,6 +110,8 @@ def lines(body: dict[str, Any]) -> list[str]:
     for way, decided in body.get("decided", {}).items():
         said = ", ".join(f"{key} {decided['scores'][key]:.3f}" for key in SHOWN)
         made.append(f"  clips by {way}: {said}")
+    if "basics" in body:
+        made.append(f"  basic emotions: f1 {body['basics']['scores']['f1']:.3f}")
     if "asked" in body:
         part = body["asked"]
         said = ", ".join(f"{key} {part['scores'][key]:.3f}" for key in SHOWN)

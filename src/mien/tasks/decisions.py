@@ -11,7 +11,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.types import TaskSpec
+from mien.tasks.affect import BASICS
+from mien.types import Problem, TaskSpec
 
 Floats = NDArray[np.float64]
 
@@ -74,3 +75,21 @@ def without(spec: TaskSpec, targets: Floats, scores: Floats) -> tuple[Floats, Fl
     at = np.where(np.isnan(targets), spec.width, targets).astype(np.int64)
     rest = np.maximum(scores[:, kept], _LEAST)
     return place[at], rest / rest.sum(1, keepdims=True)
+
+
+def basics(spec: TaskSpec, scores: Floats, targets: Floats) -> tuple[TaskSpec, Floats, Floats]:
+    """Answers to compound emotions as answers to the basic ones behind them, several at once.
+
+    Args:
+        spec: a task of compound emotions alone, as :data:`BASICS` has them.
+        scores: (N, C) probabilities.
+        targets: (N) class indices, all of them annotated.
+
+    Returns:
+        The task, and by basic emotion (N, 6) the probability of the classes that it is part of,
+        and whether it is part of the target.
+    """
+    names = tuple(dict.fromkeys(name for label in spec.labels for name in BASICS[label]))
+    part = np.array([[name in BASICS[label] for name in names] for label in spec.labels], float)
+    task = replace(spec, name="basics", problem=Problem.MANY_OF_N, labels=names)
+    return task, scores @ part, part[targets.astype(np.int64)]
