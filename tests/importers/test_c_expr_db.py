@@ -175,6 +175,9 @@ def test_what_is_odd_is_told_and_nothing_is_an_error(tmp_path: Path) -> None:
     _annotations(tmp_path / "again", "01")
     with pytest.raises(DataError, match="annotated twice"):
         _import(tmp_path)
+    (tmp_path / "again/01.csv").rename(tmp_path / "again/01.mp4")
+    with pytest.raises(DataError, match="two films are called '01'"):
+        _import(tmp_path)
     (tmp_path / "none").mkdir()
     with pytest.raises(DataError, match="neither annotations nor clips"):
         _import(tmp_path / "none")

@@ -76,7 +76,7 @@ class _Copy:
         kept = [stretch for stretch in stretches if stretch.label in self.spec.labels]
         if len(kept) < len(stretches):
             notes.append(f"{len(stretches) - len(kept)} stretches of {OTHER} are left out")
-        sources = {path.stem: path for path in films.files if path not in clips.values()}
+        sources = _sources([path for path in films.files if path not in clips.values()])
         rows = list(self._rows(kept, _numbered(kept, clips), sources, wish, report))
         if not rows:
             raise DataError(
@@ -187,6 +187,20 @@ def _clips(files: Sequence[Path]) -> dict[_Stretch, Path]:
             if stretch in found:
                 raise DataError(f"two clips are called {path.stem!r}", where=str(path))
             found[stretch] = path
+    return found
+
+
+def _sources(films: Sequence[Path]) -> dict[str, Path]:
+    """Whole videos by their names."""
+    found = dict[str, Path]()
+    for path in films:
+        if path.stem in found:
+            raise DataError(
+                f"two films are called {path.stem!r}: {found[path.stem]} too",
+                where=str(path),
+                fix="--media FOLDER, the one that holds the videos or clips",
+            )
+        found[path.stem] = path
     return found
 
 
