@@ -167,7 +167,7 @@ def test_tracks_are_laid_over_the_features(tmp_path: Path) -> None:
 
 
 def test_a_class_of_a_row_holds_at_each_frame_and_a_value_does_not(tmp_path: Path) -> None:
-    face = {"face": Inline([[1], [2], [3]])}
+    face: dict[str, Any] = {"face": Inline([[1], [2], [3]])}
     rows = [Row(id="a", features=face, labels={"x": "sad"}), Row(id="b", features=face)]
     data = dataset(tmp_path, rows, {"face": "face"}, EXPRESSION)
     assert data[0].targets["x"].tolist() == [EXPRESSION.labels.index("sad")] * 3
