@@ -119,6 +119,22 @@ CASES = [
         overrides=("stages=[frames]", "epochs=2", "batch_size=16", "save_seconds=0"),
     ),
     Case(
+        "compound",
+        "tiny",
+        corpora.moments,
+        still=("dropout=0", "follower_dropout=0", "norm=layer", "accumulate=2", "optimizer=sgd"),
+        overrides=("epochs=3", "batch_size=8", "save_seconds=0"),
+    ),
+    Case(
+        "compound",
+        "jmt",
+        corpora.moments,
+        overrides=(
+            *("epochs=3", "batch_size=8", "save_seconds=0", "lr=0.01", "feature_dims={}"),
+            *("channels={visual: [8, 6], audio: [6, 4]}", "dim=6", "kernel=3", "mlp=8"),
+        ),
+    ),
+    Case(
         "vaemo",
         "tiny",
         corpora.described,

@@ -83,6 +83,7 @@ class TaskSpec:
         units: unit of each dimension, for display.
         invalid: label values that mean "not annotated" (such as -1 or -5).
         threshold: score at which one of many labels counts as present.
+        aside: classes that are learned, and not asked for: an epoch is chosen without them.
     """
 
     name: str
@@ -93,6 +94,7 @@ class TaskSpec:
     units: tuple[str, ...] = ()
     invalid: tuple[float, ...] = ()
     threshold: float = 0.5
+    aside: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.labels or len(set(self.labels)) != len(self.labels):
@@ -106,6 +108,9 @@ class TaskSpec:
                 raise ConfigError(
                     f"task {self.name!r} has {len(self.labels)} labels but {len(given)} {name}"
                 )
+        if self.aside and (not self.categorical or not set(self.aside) < set(self.labels)):
+            what = f"task {self.name!r} sets classes aside that are not some of its own"
+            raise ConfigError(what, where=f"aside={list(self.aside)}")
 
     @property
     def width(self) -> int:
@@ -128,6 +133,7 @@ class TaskSpec:
             "units": list(self.units),
             "invalid": list(self.invalid),
             "threshold": self.threshold,
+            **({"aside": list(self.aside)} if self.aside else {}),
         }
 
     @classmethod
@@ -146,6 +152,7 @@ class TaskSpec:
                 units=tuple(str(unit) for unit in values.get("units", ())),
                 invalid=tuple(float(value) for value in values.get("invalid", ())),
                 threshold=float(values.get("threshold", 0.5)),
+                aside=tuple(str(label) for label in values.get("aside", ())),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise ConfigError(
@@ -316,6 +323,7 @@ class Stage:
         takes: ``config -> prefixes`` of what the stage before hands on, where this stage's own
             settings may want less than all of it; None takes all.
         windows: ``(config, training) -> Windows`` where rows are cut; None reads them whole.
+        spread: whether classes of clips are learned at each frame, and answered there.
     """
 
     unit: Unit
@@ -328,6 +336,7 @@ class Stage:
     takes: Callable[[Any], tuple[str, ...]] | None = None
     beside: tuple[str, ...] = ()
     windows: Callable[[Any, bool], Windows] | None = None
+    spread: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -116,6 +116,21 @@ def voxceleb2(folder: Path) -> Words:
     return {}
 
 
+def c_expr_db(folder: Path) -> Words:
+    """Clips that were cut out of videos, and lists that deal them out one by one."""
+    names = [f"{v:02d}_{label}_{k}" for v in range(1, 9) for label in ("Sadly-Angry", "Other")
+             for k in (0, 1)]  # fmt: skip
+    for name in names:
+        text(folder / f"clips/{name}.mp4", name)
+    for fold in (0, 1):
+        (folder / f"split-{fold}").mkdir()
+        for part in ("train", "test"):
+            held = [n for n in names if (int(n[-1]) == fold) is (part == "test")]
+            lines = (f"{name}.mp4,{6 if 'Angry' in name else 7}" for name in held)
+            text(folder / f"split-{fold}/{part}.txt", *lines)
+    return {}
+
+
 CASES: dict[str, Callable[[Path], Words]] = {
     "ravdess": ravdess,
     "ravdess-song": ravdess,
@@ -128,6 +143,8 @@ CASES: dict[str, Callable[[Path], Words]] = {
     "aff-wild2-va": aff_wild2,
     "aff-wild2-expr": aff_wild2,
     "aff-wild2-au": aff_wild2,
+    "c-expr-db": c_expr_db,
+    "c-expr-db-7": c_expr_db,
     "msp-improv": msp_improv,
     "iemocap": iemocap,
     "avcaffe-arousal": avcaffe,
@@ -138,7 +155,9 @@ CASES: dict[str, Callable[[Path], Words]] = {
     "table": in_a_table,
     "lists": listed,
 }
-NAMELESS = ("aff-wild2-va", "aff-wild2-expr", "aff-wild2-au")  # recordings stand for people
+NAMELESS = (  # recordings stand for people
+    "aff-wild2-va", "aff-wild2-expr", "aff-wild2-au", "c-expr-db", "c-expr-db-7",
+)  # fmt: skip
 OWN_CUTS = (
     "ravdess", "ravdess-song", "crema-d", "emodb", "msp-improv", "iemocap", "werewolf-xl",
     *NAMELESS,

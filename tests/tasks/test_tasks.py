@@ -189,6 +189,7 @@ def test_published_tasks_have_the_published_orders() -> None:
         "abaw_affect": 2,
         "abaw_compound": 7,
         "abaw_expression": 8,
+        "c_expr_db": 8,
         "crema_d": 6,
         "dfew": 7,
         "emodb": 7,
@@ -214,7 +215,7 @@ def test_labels_tell_published_tasks_apart() -> None:
 def test_published_tasks_survive_their_file_format(name: str) -> None:
     spec = tasks.NAMED[name]
     assert TaskSpec.from_dict(spec.to_dict()) == spec
-    frame = name.startswith("abaw")
+    frame = name.startswith(("abaw", "c_expr"))
     assert spec.resolution is (Resolution.FRAME if frame else Resolution.CLIP)
     if name not in ("mosi", "sims"):  # of which every value means something
         assert spec.invalid == ((-5.0,) if name == "abaw_affect" else (-1.0,))

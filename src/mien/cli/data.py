@@ -289,6 +289,33 @@ def embed(
 
 
 @app.command()
+def align(
+    manifest: Annotated[Path, typer.Argument(help="Manifest whose rows have vectors of tokens.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="The new manifest (default: NAME.aligned.jsonl beside it)."),
+    ] = None,
+    feature: Annotated[str, typer.Option("--feature", help="Vectors of tokens (n, D).")] = "text",
+    times: Annotated[
+        str, typer.Option("--times", help="First and last second (n, 2) of each token's word.")
+    ] = "word_times",
+    root: Root = None,
+    as_json: Json = False,
+) -> None:
+    """Make one vector a frame of the vectors of what is said.
+
+    Tokens go where their words were said, if features.word_times has their first and last seconds;
+    else the frames are dealt out to them evenly.
+
+    [dim]mien data align clips.jsonl[/dim]
+    """
+    from mien.run.align import align as run
+
+    made = run(manifest, out=out, feature=feature, times=times, root=root)
+    say(made.to_dict(), as_json, made.text)
+
+
+@app.command()
 def check(
     manifest: Annotated[Path, typer.Argument(help="Manifest: JSONL, CSV or Parquet.")],
     config: Annotated[

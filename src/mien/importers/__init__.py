@@ -22,6 +22,8 @@ _HOME = {
     "aff-wild2-va": "aff_wild2:VALUES",
     "aff-wild2-expr": "aff_wild2:EXPRESSIONS",
     "aff-wild2-au": "aff_wild2:ACTION_UNITS",
+    "c-expr-db": "c_expr_db:CORPUS",
+    "c-expr-db-7": "c_expr_db:SEVEN",
     "msp-improv": "msp_improv:CORPUS",
     "iemocap": "iemocap:CORPUS",
     "avcaffe-arousal": "avcaffe:AROUSAL",

@@ -75,7 +75,8 @@ def dataset(
     if unknown:
         raise ConfigError(f"data.inputs names {unknown[0]!r}: {did_you_mean(unknown[0], known)}")
     have = {name for row in manifest.rows for name in row.features}
-    have |= {"text"} if any(row.text for row in manifest.rows) else set()
+    if stage.windows is None:  # the bytes of a text are no moments that windows could be cut from
+        have |= {"text"} if any(row.text for row in manifest.rows) else set()
     inputs = {name: settings.data.inputs.get(name, name) for name in wanted}
     found = {name: source for name, source in inputs.items() if source in have}
     if not found:

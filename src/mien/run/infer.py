@@ -160,7 +160,8 @@ class _Row:
         self.overlap.add(first, answers)
         for name, mask in batch.mask.items():
             there = _longer(self.seen.get(name, np.zeros(0, np.bool_)), last)
-            there[first:last] |= mask[place, : last - first].numpy()
+            part = mask[place, : last - first].numpy()  # no clip of the batch may be as long in it
+            there[first : first + len(part)] |= part
             self.seen[name] = there
 
     def finish(self, found: Predictions, cut: Cut, specs: Specs) -> None:

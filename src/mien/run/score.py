@@ -13,7 +13,7 @@ from mien import tasks
 from mien.config import RunConfig
 from mien.data.manifest import Manifest, Row
 from mien.errors import DataError, RunError
-from mien.run import answers, assemble, checkpoint, folder, slices
+from mien.run import answers, assemble, checkpoint, decided, folder, slices
 from mien.run.infer import Predictions
 from mien.tasks import intervals, metrics
 from mien.types import Problem, Specs
@@ -36,11 +36,11 @@ def selection(
                 f"no row of the part that selects has a label of task {name!r}",
                 fix="train.select=last, or data.tasks without it",
             )
-        scores = tasks.scores(spec, *found.tasks[name].pooled())
-        wanted = metric or tasks.default_metric(spec)
+        asked = metric or tasks.default_metric(spec)
+        wanted, scores = decided.scored(spec, found.tasks[name], asked)
         if wanted not in scores:
             raise DataError(
-                f"task {name!r} has no score {wanted!r}",
+                f"task {name!r} has no score {asked!r}",
                 fix=f"train.metric={tasks.default_metric(spec)}",
             )
         sign = 1 if metrics.higher_is_better(wanted) else -1
@@ -78,6 +78,7 @@ def _task_report(found: Predictions, name: str, specs: Specs) -> dict[str, Any]:
         row["intervals"] = {
             key: each[f"{key}/{label}"].to_dict() for key in [*row] if f"{key}/{label}" in each
         }
+    body |= decided.report(found, spec, found.tasks[name], wanted)
     body["slices"] = slices.slices(found, name, specs, wanted)
     return body
 
@@ -248,7 +249,7 @@ def table(found: Mapping[str, Any]) -> str:
             recalls = {c: v["recall"] for c, v in body["per_class"].items()}
             said = ", ".join(f"{c} {r:.2f}" for c, r in recalls.items() if r is not None)
             lines.append(f"  {'recall':<12} {said}")
-        lines += _slice_lines(body)
+        lines += decided.lines(body) + _slice_lines(body)
     for name, scores in found.get("over_seeds", {}).items():
         said = ", ".join(f"{k} {v['mean']:.3f} ± {v['std']:.3f}" for k, v in scores.items())
         lines.append(f"{name} over {len(found['seeds'])} seeds: {said}")

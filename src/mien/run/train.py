@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from mien.run import answers, assemble, checkpoint, folder, infer, processes, sc
 from mien.run.batches import seed_for
 from mien.run.log import Log
 from mien.run.loop import Loop
-from mien.types import Objective, Specs, Stage
+from mien.types import Objective, Resolution, Specs, Stage, TaskSpec
 
 _BATCH_FOR_SCORING = 64
 
@@ -127,6 +127,8 @@ def _specs(manifest: Manifest, settings: RunConfig) -> dict[str, Any]:
                 where=str(manifest.path),
             )
     wanted = settings.data.tasks or list(found)
+    if any(stages[name].spread for name in settings.stages):
+        found = {name: _spread(spec) for name, spec in found.items()}
     if not wanted:
         raise DataError(
             "the manifest has no labels to train on",
@@ -134,6 +136,11 @@ def _specs(manifest: Manifest, settings: RunConfig) -> dict[str, Any]:
             fix='add "labels": {"emotion": "happy"} to its rows',
         )
     return {name: found[name] for name in wanted}
+
+
+def _spread(spec: TaskSpec) -> TaskSpec:
+    """A task of classes as one of every frame."""
+    return replace(spec, resolution=Resolution.FRAME) if spec.categorical else spec
 
 
 @dataclass(frozen=True, slots=True)

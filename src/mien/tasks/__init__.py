@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from mien.errors import ConfigError, DataError, did_you_mean
 from mien.tasks import metrics
 from mien.tasks.action_units import ABAW_ACTION_UNITS
-from mien.tasks.affect import ABAW_AFFECT, ABAW_COMPOUND, ABAW_EXPRESSION
+from mien.tasks.affect import ABAW_AFFECT, ABAW_COMPOUND, ABAW_EXPRESSION, C_EXPR_DB
 from mien.tasks.classification import CREMA_D, DFEW, EMODB, MAFW, MER2023, MSP_IMPROV, RAVDESS
 from mien.tasks.sentiment import HEADLINE, MOSI, SIMS, Polarity, protocol
 from mien.types import Objective, Problem, Resolution, Specs, TaskSpec
@@ -38,6 +38,7 @@ NAMED: Mapping[str, TaskSpec] = {
     "abaw_affect": ABAW_AFFECT,
     "abaw_compound": ABAW_COMPOUND,
     "abaw_expression": ABAW_EXPRESSION,
+    "c_expr_db": C_EXPR_DB,
     "crema_d": CREMA_D,
     "dfew": DFEW,
     "emodb": EMODB,
