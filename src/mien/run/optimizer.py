@@ -12,11 +12,17 @@ from mien.config import TrainConfig
 from mien.errors import ConfigError
 
 
-def build(network: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
-    """AdamW over what is trainable, in groups that share decay and rate."""
+def build(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    """AdamW or SGD over what is trainable, in groups that share decay and rate."""
     groups = parameter_groups(network, config)
     if not groups:
         raise ConfigError("nothing in this model is trainable", fix="unfreeze a part of it")
+    if config.nesterov and not (config.optimizer == "sgd" and config.momentum):
+        raise ConfigError("Nesterov's way needs SGD with momentum", fix="train.nesterov=false")
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(
+            groups, lr=config.lr, momentum=config.momentum, nesterov=config.nesterov
+        )
     return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, eps=1e-8)
 
 
@@ -68,9 +74,15 @@ def _scale(network: nn.Module, name: str, layer_decay: float) -> float:
 
 
 def rate(step: int, *, steps: int, warmup: int, config: TrainConfig) -> float:
-    """Learning rate of a step: linear from zero over the warm-up, then a cosine to ``min_lr``."""
+    """Learning rate of a step: linear from zero over the warm-up, then down to ``min_lr``.
+
+    By a cosine, or by a factor every ``step_epochs``, counted from the beginning.
+    """
     if step < warmup:
         return config.lr * step / max(1, warmup)
+    if config.schedule == "steps":
+        epoch = max(0, step - 1) * config.epochs // max(1, steps)  # whole ones that are behind us
+        return max(config.min_lr, config.lr * config.step_factor ** (epoch // config.step_epochs))
     progress = min(1.0, (step - warmup) / max(1, steps - warmup))
     return config.min_lr + (config.lr - config.min_lr) * 0.5 * (1 + math.cos(math.pi * progress))
 
