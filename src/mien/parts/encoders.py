@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import torch
@@ -84,6 +85,33 @@ class Tower(nn.Module, ABC):
     @abstractmethod
     def model_type(cls) -> str:
         """What a configuration file calls this kind of model."""
+
+    @classmethod
+    def owns(cls, values: Mapping[str, Any]) -> bool:
+        """Whether a configuration file is that of such a model."""
+        return values.get("model_type") == cls.model_type()
+
+    @classmethod
+    def bare(cls, given: Mapping[str, Tensor], values: Mapping[str, Any]) -> dict[str, Tensor]:
+        """Tensors of a checkpoint, which may hold a whole model, by the names of the bare one.
+
+        Args:
+            given: all but those of ``others``.
+            values: the bare one's configuration.
+        """
+        del values
+        return {name.removeprefix(cls.prefix): tensor for name, tensor in given.items()}
+
+    def accompany(self, folder: Path | None) -> None:
+        """Take what else belongs to such a tower from the folder of its files; here nothing.
+
+        Args:
+            folder: None where it was made from configuration values.
+        """
+
+    def companions(self) -> dict[str, bytes]:
+        """Small files that a run keeps beside a tower in any case, by name; here none."""
+        return {}
 
     def described(self) -> dict[str, Any]:
         """The configuration, as its file holds it."""

@@ -22,11 +22,12 @@ import torch
 from torch import nn
 
 from mien.errors import ConfigError, TowerError, did_you_mean
-from mien.parts import hub, keys, weights
+from mien.parts import hub, keys, text, weights
 from mien.parts.adapters import is_adapter
 from mien.parts.encoders import ClapAudio, ClipVision, Tower
 from mien.parts.hub import TowerSource
 from mien.parts.small import FaceTower, VoiceTower
+from mien.parts.text import TextTower
 
 __all__ = [
     "KINDS",
@@ -36,6 +37,7 @@ __all__ = [
     "ClipVision",
     "FaceTower",
     "Known",
+    "TextTower",
     "Tower",
     "TowerSource",
     "VoiceTower",
@@ -49,12 +51,13 @@ __all__ = [
     "open_tower",
     "save_tower",
     "store",
+    "texts",
     "using",
     "vision",
 ]
 
 KINDS: dict[str, type[Tower]] = {
-    cls.kind: cls for cls in (ClipVision, ClapAudio, FaceTower, VoiceTower)
+    cls.kind: cls for cls in (ClipVision, ClapAudio, TextTower, FaceTower, VoiceTower)
 }
 
 _SHELVES = "towers"  # folder of a run
@@ -99,6 +102,7 @@ KNOWN: Mapping[str, Known] = {
     "laion/clap-htsat-fused": Known(
         "cca9e288ab447cee67d9ada1f85ddb46500f1401", "Apache-2.0", {"enable_fusion": True}
     ),
+    **{name: Known(*what) for name, what in text.KNOWN.items()},
 }
 
 POCKET: Mapping[str, Mapping[str, Any]] = {
@@ -133,9 +137,12 @@ def open_tower(source: TowerSource) -> Tower:
     if shelf is not None:
         return shelf.open(source)
     if not isinstance(source.name, str):
-        return _checked(kind(source, weights.blank(kind, source.name)), source.sha256, source)
+        tower = kind(source, weights.blank(kind, source.name))
+        tower.accompany(None)
+        return _checked(tower, source.sha256, source)
     found = hub.locate(source.name, source.revision)
     tower = kind(replace(source, revision=found.revision), weights.pretrained(kind, found.folder))
+    tower.accompany(found.folder)
     return _checked(tower, source.sha256, source)
 
 
@@ -157,6 +164,11 @@ def vision(name: str | Mapping[str, Any], revision: str | None = None) -> Tower:
 def audio(name: str | Mapping[str, Any], revision: str | None = None) -> Tower:
     """A sound tower: CLAP's, unless the values or the folder's configuration say another."""
     return open_tower(TowerSource(_said(name) or ClapAudio.kind, name, revision))
+
+
+def texts(name: str | Mapping[str, Any], revision: str | None = None) -> TextTower:
+    """A text tower of that name, or of those configuration values."""
+    return cast("TextTower", open_tower(TowerSource(TextTower.kind, name, revision)))
 
 
 def _said(name: str | Mapping[str, Any]) -> str | None:
@@ -246,9 +258,9 @@ def store(module: nn.Module, folder: Path, *, self_contained: bool = False) -> d
     """
     records: dict[str, Any] = {}
     for path, tower in of(module).items():
-        source = tower.source
+        source, kept = tower.source, _keep_companions(tower, folder / _SHELVES / path)
         if tower.tuned:  # its weights are the run's own, beside those of the heads
-            records[path] = _tuned_record(tower)
+            records[path] = _tuned_record(tower) | kept
             continue
         size = sum(p.numel() * p.element_size() for p in tower.base.parameters())
         stored = self_contained or source.revision is None or size < SMALL
@@ -261,8 +273,19 @@ def store(module: nn.Module, folder: Path, *, self_contained: bool = False) -> d
             "sha256": fingerprint(tower) if stored else tower.sha256,
             "stored": stored,
             "licence": _licence(tower),
+            **kept,
         }
     return records
+
+
+def _keep_companions(tower: Tower, folder: Path) -> dict[str, Any]:
+    """Write what belongs to a tower; gives their hashes, for its record."""
+    files = tower.companions()
+    for name, content in files.items():
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    return {"companions": hashes} if files else {}
 
 
 def _tuned_record(tower: Tower) -> dict[str, Any]:
@@ -326,20 +349,41 @@ class _Shelf:
                 raise TowerError(
                     f"the run does not say how {path} is built", where=str(self.folder)
                 )
-            return kind(source, weights.blank(kind, values)).tune()
+            tuned = kind(source, weights.blank(kind, values)).tune()
+            return self._accompanied(tuned, path, record)
         source = replace(source, revision=record.get("revision"))
         if not isinstance(record.get("sha256"), str):
             raise TowerError(f"the run has no fingerprint of {path}", where=str(self.folder))
         found = self._stored(path) if record.get("stored") else self._fetched(source)
         tower = KINDS[source.kind](source, weights.pretrained(KINDS[source.kind], found))
-        return _checked(tower, record["sha256"], source)
+        return _checked(self._accompanied(tower, path, record), record["sha256"], source)
 
-    def _stored(self, path: str) -> Path:
+    def _accompanied(self, tower: Tower, path: str, record: Mapping[str, Any]) -> Tower:
+        """The tower with the files that the run keeps beside it, if they are those it recorded."""
+        if not tower.companions():
+            return tower
+        found, hashes = self._inside(path), record.get("companions")
+        for name in tower.companions():
+            if not (found / name).is_file():
+                raise TowerError(f"the run lacks {name} of {path}", where=str(found))
+        tower.accompany(found)
+        for name, content in tower.companions().items():
+            said = hashes.get(name) if isinstance(hashes, dict) else None
+            if hashlib.sha256(content).hexdigest() != said:
+                raise TowerError(f"{name} is not the one that was recorded", where=str(found))
+        return tower
+
+    def _inside(self, path: str) -> Path:
         """A tower's folder in the run. A run may come from a stranger: it names nothing outside."""
         home = (self.folder / _SHELVES).resolve()
         found = (home / path).resolve()
         if found.parent != home:
             raise TowerError(f"{path!r} is no tower of this run", where=str(self.folder))
+        return found
+
+    def _stored(self, path: str) -> Path:
+        """A folder in the run with a tower's weights."""
+        found = self._inside(path)
         if not (found / hub.WEIGHTS).is_file():  # nor is a pickle in its place ever opened
             raise TowerError(f"the run lacks {hub.WEIGHTS} of {path}", where=str(found))
         return found
