@@ -53,15 +53,15 @@ class TrainConfig(Settings):
     lr: float = Field(1e-3, gt=0)
     min_lr: float = Field(0.0, ge=0)
     warmup_epochs: float = Field(0.0, ge=0)
-    schedule: Literal["cosine", "steps"] = Field(
-        "cosine", description="down to min_lr, or down by a factor every few epochs"
+    schedule: Literal["cosine", "step"] = Field(
+        "cosine", description="of the rate after the warm-up: down to min_lr, or times gamma"
     )
-    step_epochs: int = Field(20, ge=1, description="epochs of a step of the schedule")
-    step_factor: float = Field(0.5, gt=0, le=1, description="on the rate at each step")
-    optimizer: Literal["adamw", "sgd"] = "adamw"
-    momentum: float = Field(0.0, ge=0, lt=1, description="of SGD")
-    nesterov: bool = Field(False, description="of SGD, with momentum")
+    gamma: float = Field(0.1, gt=0, le=1, description="factor of schedule=step")
+    gamma_epochs: int = Field(50, ge=1, description="epochs between two steps of schedule=step")
     weight_decay: float = Field(0.05, ge=0)
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    momentum: float = Field(0.9, ge=0, lt=1, description="of sgd")
+    nesterov: bool = Field(True, description="look ahead with the momentum of sgd")
     betas: tuple[float, float] = (0.9, 0.999)
     layer_decay: float = Field(1.0, gt=0, le=1, description="factor on the rate per layer down")
     decay_all: bool = Field(

@@ -17,12 +17,9 @@ def build(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
     groups = parameter_groups(network, config)
     if not groups:
         raise ConfigError("nothing in this model is trainable", fix="unfreeze a part of it")
-    if config.nesterov and not (config.optimizer == "sgd" and config.momentum):
-        raise ConfigError("Nesterov's way needs SGD with momentum", fix="train.nesterov=false")
     if config.optimizer == "sgd":
-        return torch.optim.SGD(
-            groups, lr=config.lr, momentum=config.momentum, nesterov=config.nesterov
-        )
+        ahead = config.nesterov and config.momentum > 0
+        return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, nesterov=ahead)
     return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, eps=1e-8)
 
 
@@ -74,15 +71,12 @@ def _scale(network: nn.Module, name: str, layer_decay: float) -> float:
 
 
 def rate(step: int, *, steps: int, warmup: int, config: TrainConfig) -> float:
-    """Learning rate of a step: linear from zero over the warm-up, then down to ``min_lr``.
-
-    By a cosine, or by a factor every ``step_epochs``, counted from the beginning.
-    """
+    """Learning rate of a step: linear from zero over the warm-up, then down to ``min_lr``."""
     if step < warmup:
         return config.lr * step / max(1, warmup)
-    if config.schedule == "steps":
-        epoch = max(0, step - 1) * config.epochs // max(1, steps)  # whole ones that are behind us
-        return max(config.min_lr, config.lr * config.step_factor ** (epoch // config.step_epochs))
+    if config.schedule == "step":
+        epoch = max(0, step - 1) * config.epochs // max(1, steps)  # the first step is 1
+        return max(config.min_lr, config.lr * config.gamma ** (epoch // config.gamma_epochs))
     progress = min(1.0, (step - warmup) / max(1, steps - warmup))
     return config.min_lr + (config.lr - config.min_lr) * 0.5 * (1 + math.cos(math.pi * progress))
 
@@ -99,7 +93,8 @@ def state(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
     for group in optimizer.param_groups:
         for name, parameter in zip(group["names"], group["params"], strict=True):
             for key, value in optimizer.state.get(parameter, {}).items():
-                kept[f"{name}/{key}"] = value
+                if value is not None:  # SGD has no momentum before its first step
+                    kept[f"{name}/{key}"] = value
     return kept
 
 

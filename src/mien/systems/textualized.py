@@ -69,11 +69,9 @@ class Network(nn.Module):
         if config.pooling == "auto":
             self.pooling = "last" if tower.looks_back else "first"
         self.dropout = nn.Dropout(config.dropout)
-        self.heads = nn.ModuleDict()
-        for name, spec in specs.items():
-            self.heads[name] = nn.Linear(tower.dim, spec.width)
-            nn.init.xavier_uniform_(self.heads[name].weight)
-            nn.init.zeros_(self.heads[name].bias)
+        self.heads = nn.ModuleDict(
+            {name: _head(tower.dim, spec.width) for name, spec in specs.items()}
+        )
 
     def forward(
         self,
@@ -111,6 +109,13 @@ class Network(nn.Module):
         """How far up a parameter lies."""
         part, _, rest = name.partition(".")
         return self.tower.layer(rest) if part == "tower" else self.layers
+
+
+def _head(width: int, outputs: int) -> nn.Linear:
+    head = nn.Linear(width, outputs)
+    nn.init.xavier_uniform_(head.weight)
+    nn.init.zeros_(head.bias)
+    return head
 
 
 def build(config: Config, specs: Specs) -> Model:
