@@ -30,6 +30,8 @@ SPECIAL = ("[PAD]", "[CLS]", "[SEP]", "[UNK]")
 BYTES = len(SPECIAL) + 256
 """Tokens of a tokenizer of bytes: a model that reads them has at least this ``vocab_size``."""
 
+_TABLES = ("tokenizer.json", "vocab*", "*.model")  # one of them holds the words
+_BESIDE = "save it beside the model: tokenizer.json and tokenizer_config.json"
 _LARGEST = 64 << 20  # bytes of a tokenizer's file; the largest known have 33 million
 _LETTERS = 64  # of a text for each token that is read; what stands behind them is not looked at
 
@@ -84,6 +86,9 @@ class Tokens:
             if kept.stat().st_size > _LARGEST:
                 raise TowerError("this tokenizer is too large", where=str(kept))
             return cls(kept.read_bytes(), str(kept))
+        if not any(True for pattern in _TABLES for _ in folder.glob(pattern)):
+            # transformers would make one that knows no word.
+            raise TowerError("there is no tokenizer", where=str(folder), fix=_BESIDE)
         from transformers import AutoTokenizer
 
         try:
@@ -95,7 +100,7 @@ class Tokens:
             raise TowerError(
                 f"there is no tokenizer that can be read: {str(error).splitlines()[0][:200]}",
                 where=str(folder),
-                fix="save it beside the model: tokenizer.json and tokenizer_config.json",
+                fix=_BESIDE,
             ) from error
         return cls(made.encode(), str(folder))
 
