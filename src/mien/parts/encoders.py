@@ -5,6 +5,7 @@ Shapes: B clips, T frames, L tokens, D the tower's width, F mel bins.
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -112,6 +113,10 @@ class Tower(nn.Module, ABC):
     def companions(self) -> dict[str, bytes]:
         """Small files that a run keeps beside a tower in any case, by name; here none."""
         return {}
+
+    def companion_hashes(self) -> dict[str, str]:
+        """SHA-256 of each of them."""
+        return {n: hashlib.sha256(content).hexdigest() for n, content in self.companions().items()}
 
     def described(self) -> dict[str, Any]:
         """The configuration, as its file holds it."""

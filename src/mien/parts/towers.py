@@ -284,8 +284,7 @@ def _keep_companions(tower: Tower, folder: Path) -> dict[str, Any]:
     for name, content in files.items():
         folder.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
-    hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-    return {"companions": hashes} if files else {}
+    return {"companions": tower.companion_hashes()} if files else {}
 
 
 def _tuned_record(tower: Tower) -> dict[str, Any]:
@@ -362,15 +361,14 @@ class _Shelf:
         """The tower with the files that the run keeps beside it, if they are those it recorded."""
         if not tower.companions():
             return tower
-        found, hashes = self._inside(path), record.get("companions")
+        found = self._inside(path)
         for name in tower.companions():
             if not (found / name).is_file():
                 raise TowerError(f"the run lacks {name} of {path}", where=str(found))
         tower.accompany(found)
-        for name, content in tower.companions().items():
-            said = hashes.get(name) if isinstance(hashes, dict) else None
-            if hashlib.sha256(content).hexdigest() != said:
-                raise TowerError(f"{name} is not the one that was recorded", where=str(found))
+        if tower.companion_hashes() != record.get("companions"):
+            names = ", ".join(tower.companions())
+            raise TowerError(f"{names} is not what the run recorded", where=str(found))
         return tower
 
     def _inside(self, path: str) -> Path:
