@@ -42,8 +42,8 @@ def written(folder: Path, lines: list[dict[str, Any]], name: str = "clips.jsonl"
 def said(document: dict[str, Any]) -> str:
     """What is asked about, behind all examples; complaints may have followed."""
     told = [m["content"] for m in document["messages"] if m["role"] == "user"]
-    asked = [text for content in told for part in content if "Text:" in (text := part["text"])]
-    return asked[-1]
+    asked = [str(part["text"]) for content in told for part in content]
+    return [text for text in asked if "Text:" in text][-1]
 
 
 def right(document: dict[str, Any], number: int) -> Act:
