@@ -46,7 +46,8 @@ def classifier(folder: Path, kind: str, *, seed: int = 0) -> Any:
             | SIZES[kind]
         ),
     )
-    model: Any = AutoModelForSequenceClassification.from_config(config).eval()
+    build: Any = AutoModelForSequenceClassification
+    model = build.from_config(config).eval()
     for parameter in model.parameters():  # norms and biases too, so that none goes unnoticed
         torch.nn.init.normal_(parameter, std=0.3)
     model.save_pretrained(folder)

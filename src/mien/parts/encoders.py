@@ -37,6 +37,7 @@ class Tower(nn.Module, ABC):
     prefix: ClassVar[str] = ""  # of the tower's weights in a checkpoint of the whole model
     others: ClassVar[tuple[str, ...]] = ()  # what else such a checkpoint holds
     section: ClassVar[str] = ""  # of the whole model's configuration
+    whole: ClassVar[bool] = True  # whether its weights can be written as they were read
 
     def __init__(self, source: TowerSource, pretrained: Any) -> None:
         super().__init__()

@@ -22,10 +22,11 @@ import torch
 from torch import nn
 
 from mien.errors import ConfigError, TowerError, did_you_mean
-from mien.parts import hub, keys, text, weights
+from mien.parts import companions, hub, keys, text, weights
 from mien.parts.adapters import is_adapter
 from mien.parts.encoders import ClapAudio, ClipVision, Tower
 from mien.parts.hub import TowerSource
+from mien.parts.quantised import FourBitText, check_means, check_source
 from mien.parts.small import FaceTower, VoiceTower
 from mien.parts.text import TextTower
 
@@ -57,7 +58,7 @@ __all__ = [
 ]
 
 KINDS: dict[str, type[Tower]] = {
-    cls.kind: cls for cls in (ClipVision, ClapAudio, TextTower, FaceTower, VoiceTower)
+    cls.kind: cls for cls in (ClipVision, ClapAudio, TextTower, FourBitText, FaceTower, VoiceTower)
 }
 
 _SHELVES = "towers"  # folder of a run
@@ -166,9 +167,17 @@ def audio(name: str | Mapping[str, Any], revision: str | None = None) -> Tower:
     return open_tower(TowerSource(_said(name) or ClapAudio.kind, name, revision))
 
 
-def texts(name: str | Mapping[str, Any], revision: str | None = None) -> TextTower:
-    """A text tower of that name, or of those configuration values."""
-    return cast("TextTower", open_tower(TowerSource(TextTower.kind, name, revision)))
+def texts(
+    name: str | Mapping[str, Any], revision: str | None = None, *, quantised: bool = False
+) -> TextTower:
+    """A text tower of that name, or of those configuration values; its weights in four bits?"""
+    kind = FourBitText if quantised else TextTower
+    known = KNOWN.get(name) if isinstance(name, str) else None
+    source = TowerSource(kind.kind, name, revision or (known.revision if known else None))
+    if quantised and not _BLUEPRINT.get():
+        check_source(source)
+        check_means()
+    return cast("TextTower", open_tower(source))
 
 
 def _said(name: str | Mapping[str, Any]) -> str | None:
@@ -258,12 +267,17 @@ def store(module: nn.Module, folder: Path, *, self_contained: bool = False) -> d
     """
     records: dict[str, Any] = {}
     for path, tower in of(module).items():
-        source, kept = tower.source, _keep_companions(tower, folder / _SHELVES / path)
+        source, kept = tower.source, companions.keep(tower, folder / _SHELVES / path)
         if tower.tuned:  # its weights are the run's own, beside those of the heads
             records[path] = _tuned_record(tower) | kept
             continue
         size = sum(p.numel() * p.element_size() for p in tower.base.parameters())
         stored = self_contained or source.revision is None or size < SMALL
+        if stored and not tower.whole:
+            if self_contained:
+                what = f"weights of a {tower.kind} tower are not stored"
+                raise TowerError(what, where=str(source), fix="leave out --self-contained")
+            stored = False
         if stored:
             save_tower(tower, folder / _SHELVES / path)
         records[path] = {
@@ -276,15 +290,6 @@ def store(module: nn.Module, folder: Path, *, self_contained: bool = False) -> d
             **kept,
         }
     return records
-
-
-def _keep_companions(tower: Tower, folder: Path) -> dict[str, Any]:
-    """Write what belongs to a tower; gives their hashes, for its record."""
-    files = tower.companions()
-    for name, content in files.items():
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(content)
-    return {"companions": tower.companion_hashes()} if files else {}
 
 
 def _tuned_record(tower: Tower) -> dict[str, Any]:
@@ -349,27 +354,14 @@ class _Shelf:
                     f"the run does not say how {path} is built", where=str(self.folder)
                 )
             tuned = kind(source, weights.blank(kind, values)).tune()
-            return self._accompanied(tuned, path, record)
+            return companions.take_back(tuned, self._inside(path), record)
         source = replace(source, revision=record.get("revision"))
         if not isinstance(record.get("sha256"), str):
             raise TowerError(f"the run has no fingerprint of {path}", where=str(self.folder))
         found = self._stored(path) if record.get("stored") else self._fetched(source)
         tower = KINDS[source.kind](source, weights.pretrained(KINDS[source.kind], found))
-        return _checked(self._accompanied(tower, path, record), record["sha256"], source)
-
-    def _accompanied(self, tower: Tower, path: str, record: Mapping[str, Any]) -> Tower:
-        """The tower with the files that the run keeps beside it, if they are those it recorded."""
-        if not tower.companions():
-            return tower
-        found = self._inside(path)
-        for name in tower.companions():
-            if not (found / name).is_file():
-                raise TowerError(f"the run lacks {name} of {path}", where=str(found))
-        tower.accompany(found)
-        if tower.companion_hashes() != record.get("companions"):
-            names = ", ".join(tower.companions())
-            raise TowerError(f"{names} is not what the run recorded", where=str(found))
-        return tower
+        companions.take_back(tower, self._inside(path), record)
+        return _checked(tower, record["sha256"], source)
 
     def _inside(self, path: str) -> Path:
         """A tower's folder in the run. A run may come from a stranger: it names nothing outside."""

@@ -18,9 +18,9 @@ Shapes: B texts, L tokens of the longest, D width of the tower, C outputs of a t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from mien.config import Settings
@@ -45,12 +45,19 @@ class Config(Settings):
         "auto", description="which token stands for a text: an encoder's first, a decoder's last"
     )
     dropout: float = Field(0.1, ge=0, lt=1, description="before the head")
+    quantised: bool = Field(False, description="frozen weights in four bits; needs a GPU")
     tune: Literal["all", "adapters"] = Field("all", description="all of it, or low-rank updates")
     rank: int = Field(8, ge=0, description="of the updates; 0 trains the head alone")
     alpha: float = Field(8, gt=0, description="numerator of their scale")
     stabilised: bool = Field(True, description="alpha / sqrt(rank), not alpha / rank")
     adapter_dropout: float = Field(0.05, ge=0, lt=1)
     targets: list[str] = Field([], description="layers to update; none: the usual ones")
+
+    @model_validator(mode="after")
+    def _frozen_in_four_bits(self) -> Self:
+        if self.quantised and self.tune == "all":
+            raise ValueError("weights in four bits are not trained: tune=adapters")
+        return self
 
 
 class Network(nn.Module):
@@ -121,7 +128,7 @@ def _head(width: int, outputs: int) -> nn.Linear:
 def build(config: Config, specs: Specs) -> Model:
     """Front end and network for these tasks."""
     check_once_a_clip("textualized", specs)
-    tower = towers.texts(config.text, config.text_revision)
+    tower = towers.texts(config.text, config.text_revision, quantised=config.quantised)
     if config.tune == "all":
         tower.tune()
     else:
