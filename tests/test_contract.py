@@ -148,6 +148,25 @@ CASES = [
         still=("dropout=0", "accumulate=2", "lr=1e-4", "epochs=2"),
         overrides=("epochs=4", "save_seconds=0", "tune=adapter", "align=0.3"),
     ),
+    Case(
+        "textualized",
+        "tiny",
+        corpora.texts,
+        overrides=("epochs=2", "save_seconds=0", "tune=adapters", "rank=2"),
+    ),
+    Case(
+        "textualized",
+        "published",
+        corpora.texts,
+        # The bias of attention's keys has no gradient but rounding, of which AdamW makes steps.
+        still=("adapter_dropout=0", "model.dropout=0", "accumulate=2", "clip_norm=1e9"),
+        overrides=(
+            *("epochs=2", "batch_size=8", "save_seconds=0", "precision=fp32", "lr=0.1"),
+            *("model.text.model_type=llama", "model.text.vocab_size=260", "longest=48"),
+            *("model.text.hidden_size=32", "model.text.num_hidden_layers=2"),
+            *("model.text.num_attention_heads=2", "model.text.intermediate_size=48"),
+        ),
+    ),
 ]
 
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

@@ -300,7 +300,9 @@ def _path(key: str, shape: type[RunConfig]) -> list[str]:
 def _set(tree: dict[str, Any], path: Sequence[str], value: Any) -> None:
     *above, last = path
     for name in above:
-        tree = tree.setdefault(name, {})
+        if not isinstance(tree.get(name), dict):  # a tower's name makes way for values
+            tree[name] = {}
+        tree = tree[name]
     tree[last] = value
 
 

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from mien.cli.ask import ask
 from mien.cli.data import app as data_app
 from mien.cli.describe import describe
 from mien.cli.options import (
@@ -58,6 +59,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(data_app, name="data")
+app.command()(ask)
 app.command()(describe)
 
 

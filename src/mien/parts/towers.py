@@ -22,12 +22,14 @@ import torch
 from torch import nn
 
 from mien.errors import ConfigError, TowerError, did_you_mean
-from mien.parts import hub, keys, weights
+from mien.parts import companions, hub, keys, text, weights
 from mien.parts.adapters import is_adapter
 from mien.parts.cliptext import ClipText
 from mien.parts.encoders import ClapAudio, ClipVision, Tower
 from mien.parts.hub import TowerSource
+from mien.parts.quantised import FourBitText, check_means, check_source
 from mien.parts.small import FaceTower, VoiceTower
+from mien.parts.text import TextTower
 
 __all__ = [
     "KINDS",
@@ -37,6 +39,7 @@ __all__ = [
     "ClipVision",
     "FaceTower",
     "Known",
+    "TextTower",
     "Tower",
     "TowerSource",
     "VoiceTower",
@@ -50,12 +53,14 @@ __all__ = [
     "open_tower",
     "save_tower",
     "store",
+    "texts",
     "using",
     "vision",
 ]
 
 KINDS: dict[str, type[Tower]] = {
-    cls.kind: cls for cls in (ClipVision, ClipText, ClapAudio, FaceTower, VoiceTower)
+    cls.kind: cls
+    for cls in (ClipVision, ClipText, ClapAudio, TextTower, FourBitText, FaceTower, VoiceTower)
 }
 
 _SHELVES = "towers"  # folder of a run
@@ -100,6 +105,7 @@ KNOWN: Mapping[str, Known] = {
     "laion/clap-htsat-fused": Known(
         "cca9e288ab447cee67d9ada1f85ddb46500f1401", "Apache-2.0", {"enable_fusion": True}
     ),
+    **{name: Known(*what) for name, what in text.KNOWN.items()},
 }
 
 POCKET: Mapping[str, Mapping[str, Any]] = {
@@ -134,9 +140,12 @@ def open_tower(source: TowerSource) -> Tower:
     if shelf is not None:
         return shelf.open(source)
     if not isinstance(source.name, str):
-        return _checked(kind(source, weights.blank(kind, source.name)), source.sha256, source)
+        tower = kind(source, weights.blank(kind, source.name))
+        tower.accompany(None)
+        return _checked(tower, source.sha256, source)
     found = hub.locate(source.name, source.revision)
     tower = kind(replace(source, revision=found.revision), weights.pretrained(kind, found.folder))
+    tower.accompany(found.folder)
     return _checked(tower, source.sha256, source)
 
 
@@ -158,6 +167,19 @@ def vision(name: str | Mapping[str, Any], revision: str | None = None) -> Tower:
 def audio(name: str | Mapping[str, Any], revision: str | None = None) -> Tower:
     """A sound tower: CLAP's, unless the values or the folder's configuration say another."""
     return open_tower(TowerSource(_said(name) or ClapAudio.kind, name, revision))
+
+
+def texts(
+    name: str | Mapping[str, Any], revision: str | None = None, *, quantised: bool = False
+) -> TextTower:
+    """A text tower of that name, or of those configuration values; its weights in four bits?"""
+    kind = FourBitText if quantised else TextTower
+    known = KNOWN.get(name) if isinstance(name, str) else None
+    source = TowerSource(kind.kind, name, revision or (known.revision if known else None))
+    if quantised and not _BLUEPRINT.get():
+        check_source(source)
+        check_means()
+    return cast("TextTower", open_tower(source))
 
 
 def _said(name: str | Mapping[str, Any]) -> str | None:
@@ -247,12 +269,17 @@ def store(module: nn.Module, folder: Path, *, self_contained: bool = False) -> d
     """
     records: dict[str, Any] = {}
     for path, tower in of(module).items():
-        source = tower.source
+        source, kept = tower.source, companions.keep(tower, folder / _SHELVES / path)
         if tower.tuned:  # its weights are the run's own, beside those of the heads
-            records[path] = _tuned_record(tower)
+            records[path] = _tuned_record(tower) | kept
             continue
         size = sum(p.numel() * p.element_size() for p in tower.base.parameters())
         stored = self_contained or source.revision is None or size < SMALL
+        if stored and not tower.whole:
+            if self_contained:
+                what = f"weights of a {tower.kind} tower are not stored"
+                raise TowerError(what, where=str(source), fix="leave out --self-contained")
+            stored = False
         if stored:
             save_tower(tower, folder / _SHELVES / path)
         records[path] = {
@@ -262,6 +289,7 @@ def store(module: nn.Module, folder: Path, *, self_contained: bool = False) -> d
             "sha256": fingerprint(tower) if stored else tower.sha256,
             "stored": stored,
             "licence": _licence(tower),
+            **kept,
         }
     return records
 
@@ -327,20 +355,27 @@ class _Shelf:
                 raise TowerError(
                     f"the run does not say how {path} is built", where=str(self.folder)
                 )
-            return kind(source, weights.blank(kind, values)).tune()
+            tuned = kind(source, weights.blank(kind, values)).tune()
+            return companions.take_back(tuned, self._inside(path), record)
         source = replace(source, revision=record.get("revision"))
         if not isinstance(record.get("sha256"), str):
             raise TowerError(f"the run has no fingerprint of {path}", where=str(self.folder))
         found = self._stored(path) if record.get("stored") else self._fetched(source)
         tower = KINDS[source.kind](source, weights.pretrained(KINDS[source.kind], found))
+        companions.take_back(tower, self._inside(path), record)
         return _checked(tower, record["sha256"], source)
 
-    def _stored(self, path: str) -> Path:
+    def _inside(self, path: str) -> Path:
         """A tower's folder in the run. A run may come from a stranger: it names nothing outside."""
         home = (self.folder / _SHELVES).resolve()
         found = (home / path).resolve()
         if found.parent != home:
             raise TowerError(f"{path!r} is no tower of this run", where=str(self.folder))
+        return found
+
+    def _stored(self, path: str) -> Path:
+        """A folder in the run with a tower's weights."""
+        found = self._inside(path)
         if not (found / hub.WEIGHTS).is_file():  # nor is a pickle in its place ever opened
             raise TowerError(f"the run lacks {hub.WEIGHTS} of {path}", where=str(found))
         return found

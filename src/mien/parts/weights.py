@@ -25,12 +25,9 @@ def blank(kind: type[Tower], values: Mapping[str, Any]) -> Any:
 def pretrained(kind: type[Tower], folder: Path) -> Any:
     """A module with the weights of a folder, every name and shape checked."""
     values = own_section(kind, folder)
-    given = {
-        name.removeprefix(kind.prefix): tensor
-        for name, tensor in hub.read_tensors(
-            folder, lambda name: not name.startswith(kind.others)
-        ).items()
-    }
+    given = kind.bare(
+        hub.read_tensors(folder, lambda name: not name.startswith(kind.others)), values
+    )
     with torch.device("meta"):
         empty = blank(kind, values)
     named = {name.removeprefix(kind.prefix): name for name in empty.state_dict()}
@@ -41,7 +38,7 @@ def pretrained(kind: type[Tower], folder: Path) -> Any:
 def own_section(kind: type[Tower], folder: Path) -> dict[str, Any]:
     """The tower's part of a configuration, which may be that of the whole model."""
     values = hub.read_config(folder)
-    if values.get("model_type") == kind.model_type():
+    if kind.owns(values):
         return values
     if kind.section not in values:
         raise TowerError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from mien.data.batch import RowDataset
 from mien.data.manifest import Manifest, Row
 from mien.data.windows import WindowDataset
 from mien.errors import ConfigError, DataError, RunError, did_you_mean
+from mien.parts import towers
 from mien.parts.model import Model
 from mien.run import folder
 from mien.types import Objective, Specs, Stage
@@ -162,6 +164,33 @@ def receive(model: Model, handed: Mapping[str, Tensor], prefixes: Sequence[str])
         raise RunError(f"nothing of {list(prefixes)} was handed on", fix="train the earlier stage")
     folder.fill({**dict.fromkeys(chosen, torch.empty(0)), **taken}, chosen, where="stage handover")
     return sorted(wanted.keys() - chosen.keys())
+
+
+def left_behind(handed: Mapping[str, Tensor], prefixes: Sequence[str]) -> list[str]:
+    """What of an earlier stage or another run is not taken, such as the head of other labels."""
+    return sorted(n for n in handed if not n.startswith(tuple(f"network.{p}" for p in prefixes)))
+
+
+def check_ground(model: Model, card: Mapping[str, Any]) -> None:
+    """Refuse weights that were learned upon another tower, or with another tokenizer.
+
+    Args:
+        model: that goes on with them.
+        card: of the run that learned them.
+    """
+    records = card.get("towers")
+    for path, tower in towers.of(model).items():
+        record = records.get(path) if isinstance(records, dict) else None
+        if not isinstance(record, dict):
+            continue
+        same = record.get("sha256") in (None, tower.sha256) or tower.tuned
+        if not same or record.get("companions", {}) != tower.companion_hashes():
+            raise RunError(
+                f"that run learned upon {record.get('name')!r:.80}, which is another {tower.kind} "
+                f"tower than {tower.source}",
+                where=path,
+                fix="the same tower, from the same files or (of random weights) the same seed",
+            )
 
 
 def classes(rows: RowDataset, specs: Specs) -> list[int] | None:

@@ -283,9 +283,12 @@ class _Training:
         model = assemble.build(stage, settings, specs)
         if handed and (prefixes := self._prefixes(name, settings)):
             new = assemble.receive(model, handed, prefixes)
+            if self.ancestor is not None and name == self.job.settings.stages[0]:
+                assemble.check_ground(model, self.ancestor)
             if not checkpoint.has_state(self.out / "state" / name):
                 self.log.rewind(name, -1)  # a kill may have come between this line and a state
-                self.log.write({"stage": name, "step": 0, "started_from": len(handed), "new": new})
+                line = {"stage": name, "step": 0, "started_from": len(handed), "new": new}
+                self.log.write(line | {"left": assemble.left_behind(handed, prefixes)})
         front_end = model.front_end
         front_end.fit(infer.batches(rows, specs, _BATCH_FOR_SCORING, front_end))
         objective = assemble.make_objective(stage, settings, specs, rows)
