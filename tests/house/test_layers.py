@@ -18,7 +18,8 @@ BASE = ("types", "errors", "notice", "config", "registry")
 LEVELS = (
     BASE,
     ("parts", "data", "language"),
-    ("tasks", "cues"),
+    ("tasks",),
+    ("cues",),
     ("systems", "importers"),
     ("run",),
     ("timelines",),

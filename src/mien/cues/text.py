@@ -1,0 +1,180 @@
+"""Cues to text: a pure function, by a template that is data.
+
+What was measured and is not there is said so, each absence in words of its own. What was not
+measured is left out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from mien.cues.facs import NAMES, in_order
+from mien.cues.schema import Absence, Cues, Heard
+from mien.cues.template import Rules, Template
+
+__all__ = ["Template", "textualize"]
+
+
+def textualize(cues: Cues, template: Template, rules: Rules | None = None) -> str:
+    """One line that says what was seen and heard.
+
+    The same cues and the same template give the same text, so a prompt that many frames share
+    needs one evaluation.
+
+    Args:
+        cues: of a clip or a window; of a longer recording, ``cues.between(...)`` first.
+        template: words and rules.
+        rules: in place of the template's.
+
+    Returns:
+        Labelled parts in the order T, V, A; empty where nothing of these was measured.
+    """
+    teller = _Teller(cues, template, rules or template.rules)
+    tellers = {"T": teller.said, "V": teller.seen, "A": teller.heard}
+    told = [part for letter in "TVA" if letter in teller.rules.fields for part in tellers[letter]()]
+    labels = template.labels.model_dump()
+    filled = [_filled(template.part, label=labels[name], content=text) for name, text in told]
+    return template.between.join(filled)
+
+
+Part = tuple[str, str]
+"""Name of a label, and what stands behind it."""
+
+
+class _Teller:
+    """What there is to say of some cues, part by part."""
+
+    def __init__(self, cues: Cues, template: Template, rules: Rules) -> None:
+        self.cues, self.template, self.rules = cues, template, rules
+        phrases = template.absent.model_dump()
+        self.absent = {absence: phrases[absence.value] for absence in self._absences()}
+
+    def _absences(self) -> frozenset[Absence]:
+        return self.cues.absences(self.rules.unit_threshold)
+
+    def said(self) -> Iterator[Part]:
+        """What is said, or why nothing is."""
+        turns = self.cues.transcript or ()
+        words = [line for turn in turns if (line := _plain(turn.text or ""))]
+        if words:
+            yield "said", " ".join(words)
+        else:
+            yield from self._silence("said")
+
+    def seen(self) -> Iterator[Part]:
+        """Active units, then the likeliest expressions."""
+        if Absence.NO_FACE in self.absent:
+            yield "face", self.absent[Absence.NO_FACE]
+            return
+        units = in_order(self.cues.active(self.rules.unit_threshold))
+        strengths = self.cues.peaks("strengths")
+        if units:
+            told = [_unit(name, strengths.get(name), self.template, self.rules) for name in units]
+            yield "face", self.template.item.join(told)
+        elif Absence.NO_ACTIVE_UNIT in self.absent:
+            yield "face", self.absent[Absence.NO_ACTIVE_UNIT]
+        scores = self.cues.peaks("emotions")
+        if scores and self.rules.emotions:
+            best = sorted(scores, key=lambda name: (-scores[name], name))[: self.rules.emotions]
+            yield "expression", self.template.item.join(map(_plain, best))
+
+    def heard(self) -> Iterator[Part]:
+        """How it sounds, or why it does not; then the dimensions."""
+        shares = _shares(self.cues, self.template, self.rules)
+        tones = [*_levels(self.cues, self.template, self.rules), *shares]
+        if tones:
+            yield "voice", self.template.item.join(tones)
+        else:
+            yield from self._silence("voice")
+        found = [
+            _dimension(name, value, self.template, self.rules)
+            for name, value in _dimensions(self.cues).items()
+        ]
+        if found:
+            yield "dimensions", self.template.item.join(found)
+
+    def _silence(self, part: str) -> Iterator[Part]:
+        for absence in (Absence.NO_AUDIO, Absence.NO_SPEECH):
+            if absence in self.absent:
+                yield part, self.absent[absence]
+
+
+def _unit(name: str, strength: float | None, template: Template, rules: Rules) -> str:
+    reached = [] if strength is None else [
+        (least, degree) for degree, least in rules.degrees.items() if strength >= least
+    ]  # fmt: skip
+    if not reached:
+        return NAMES[name]
+    return _filled(template.degree, degree=max(reached)[1], name=NAMES[name])
+
+
+def _shares(cues: Cues, template: Template, rules: Rules) -> Iterator[str]:
+    """Tones by name, the strongest first."""
+    given = [tone for tone in cues.prosody or () if tone.scale == "share"]
+    if rules.once:
+        highest: dict[str, Heard] = {}
+        for tone in given:
+            if tone.name not in highest or tone.score > highest[tone.name].score:
+                highest[tone.name] = tone
+        given = list(highest.values())
+    given.sort(key=lambda tone: (-tone.score, tone.name))
+    for tone in given[: rules.tones]:
+        pattern = template.high if tone.score > rules.tone_threshold else template.low
+        yield _filled(pattern, name=_plain(tone.name))
+
+
+def _levels(cues: Cues, template: Template, rules: Rules) -> Iterator[str]:
+    """Measures against what is usual, in the order of the template's measures."""
+    told: dict[str, float] = {}
+    weights: dict[str, float] = {}
+    for heard in cues.prosody or ():
+        if heard.scale == "level":  # of several stretches the mean by their length
+            length = max(1e-3, heard.end - heard.start)
+            told[heard.name] = told.get(heard.name, 0.0) + length * heard.score
+            weights[heard.name] = weights.get(heard.name, 0.0) + length
+    levels = {name: told[name] / weights[name] for name in told}
+    known = [name for name in template.measures if name in levels]
+    ordered = [*known, *sorted(set(levels) - set(known))]
+    far = sorted(ordered, key=lambda name: -abs(levels[name]))[: rules.tones]
+    for name in [name for name in ordered if name in far]:
+        pattern = _pattern(levels[name], template, rules)
+        if pattern is not None:
+            yield _filled(pattern, name=template.measures.get(name, _plain(name)))
+
+
+def _pattern(level: float, template: Template, rules: Rules) -> str | None:
+    unusual, very = rules.levels
+    if abs(level) < unusual:
+        return template.usual if rules.usual else None
+    if abs(level) < very:
+        return template.high if level > 0 else template.low
+    return template.very_high if level > 0 else template.very_low
+
+
+def _dimensions(cues: Cues) -> dict[str, float]:
+    """The mean of each dimension over the stretches that say it, by their length."""
+    sums: dict[str, tuple[float, float]] = {}
+    for row in cues.dimensions or ():
+        length = max(1e-3, min(row.end, cues.end) - max(row.start, cues.start))
+        for name, value in row.values().items():
+            if value is not None:
+                total, weight = sums.get(name, (0.0, 0.0))
+                sums[name] = total + length * value, weight + length
+    return {name: total / weight for name, (total, weight) in sums.items()}
+
+
+def _dimension(name: str, value: float, template: Template, rules: Rules) -> str:
+    if rules.dimensions == "numbers":
+        return _filled(template.number, name=name, value=f"{value:.2f}")
+    return _filled(template.high if value > rules.dimension_threshold else template.low, name=name)
+
+
+def _plain(text: str) -> str:
+    """Text of others on one line: nothing in it ends the line or moves the cursor."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def _filled(pattern: str, **values: str) -> str:
+    """A pattern with values in its places; braces that name nothing stay."""
+    return re.sub(r"\{(\w+)\}", lambda match: values.get(match[1], match[0]), pattern)
