@@ -68,9 +68,9 @@ class Heard:
     Args:
         start: its first second.
         end: where it ends.
-        name: what was measured (see ``mien.cues.voices.MEASURES``), or a tone by somebody's name.
+        name: what was measured (see ``mien.cues.measures.MEASURES``), or a tone by somebody's name.
         score: of a ``share`` 0..1; of a ``level`` by how many standard deviations it differs from
-            what is usual for this voice, 0 being usual.
+            what is usual for this voice, 0 being usual, and None where nobody knows what is.
         scale: which of the two.
         value: as measured, in the unit of the measure, where there is one.
     """
@@ -78,7 +78,7 @@ class Heard:
     start: float
     end: float
     name: str
-    score: float
+    score: float | None
     scale: Scale = "share"
     value: float | None = None
 
@@ -86,7 +86,7 @@ class Heard:
         _finite(self.start, self.end, self.score, self.value)
         if self.scale not in ("share", "level"):
             raise DataError(f"a score is a share or a level, not {self.scale!r}", where=self.name)
-        if self.scale == "share" and not 0 <= self.score <= 1:
+        if self.scale == "share" and (self.score is None or not 0 <= self.score <= 1):
             raise DataError("a share lies between 0 and 1", where=f"{self.name}={self.score}")
 
 

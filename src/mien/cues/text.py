@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 
 from mien.cues.facs import NAMES, in_order
-from mien.cues.schema import Absence, Cues, Heard
+from mien.cues.schema import Absence, Cues
 from mien.cues.template import Rules, Template
 
 __all__ = ["Template", "textualize"]
@@ -111,17 +111,16 @@ def _unit(name: str, strength: float | None, template: Template, rules: Rules) -
 
 def _shares(cues: Cues, template: Template, rules: Rules) -> Iterator[str]:
     """Tones by name, the strongest first."""
-    given = [tone for tone in cues.prosody or () if tone.scale == "share"]
+    tones = cues.prosody or ()
+    given = [(t.name, t.score) for t in tones if t.scale == "share" and t.score is not None]
     if rules.once:
-        highest: dict[str, Heard] = {}
-        for tone in given:
-            if tone.name not in highest or tone.score > highest[tone.name].score:
-                highest[tone.name] = tone
-        given = list(highest.values())
-    given.sort(key=lambda tone: (-tone.score, tone.name))
-    for tone in given[: rules.tones]:
-        pattern = template.high if tone.score > rules.tone_threshold else template.low
-        yield _filled(pattern, name=_plain(tone.name))
+        highest: dict[str, float] = {}
+        for name, score in given:
+            highest[name] = max(score, highest.get(name, 0.0))
+        given = list(highest.items())
+    for name, score in sorted(given, key=lambda tone: (-tone[1], tone[0]))[: rules.tones]:
+        pattern = template.high if score > rules.tone_threshold else template.low
+        yield _filled(pattern, name=_plain(name))
 
 
 def _levels(cues: Cues, template: Template, rules: Rules) -> Iterator[str]:
@@ -129,7 +128,9 @@ def _levels(cues: Cues, template: Template, rules: Rules) -> Iterator[str]:
     told: dict[str, float] = {}
     weights: dict[str, float] = {}
     for heard in cues.prosody or ():
-        if heard.scale == "level":  # of several stretches the mean by their length
+        if (
+            heard.scale == "level" and heard.score is not None
+        ):  # of several stretches the mean by their length
             length = max(1e-3, heard.end - heard.start)
             told[heard.name] = told.get(heard.name, 0.0) + length * heard.score
             weights[heard.name] = weights.get(heard.name, 0.0) + length
