@@ -142,6 +142,8 @@ class Cues:
         _finite(self.start, self.end)
         if not self.id or self.end < self.start:
             raise DataError("cues have an id and do not end before they start", where=self.id)
+        _finite(*(t for speech in self.speech or () for t in (speech.start, speech.end)))
+        _finite(*(t for turn in self.transcript or () for t in (turn.start, turn.end)))
         if self.sound is False and (self.speech or self.prosody or self.dimensions):
             raise DataError("something was heard where there is no audio track", where=self.id)
 
