@@ -1,0 +1,347 @@
+"""`mien data cues`: what is seen and heard in clips, measured, kept, and put in words.
+
+First every row is listened to, part by part, in constant memory; what was measured is kept as it
+comes. When all is heard, each voice is known well enough to say what is usual for it, and prompts
+are written.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from mien.cues import files
+from mien.cues.faces import LAYOUTS
+from mien.cues.prosody import Usual, Utterance
+from mien.cues.schema import Cues, Heard, Speech, Turn
+from mien.cues.template import Rules
+from mien.cues.text import Template, textualize
+from mien.cues.tones import Tones
+from mien.data.manifest import Label, Manifest, Row, Track
+from mien.errors import ConfigError, DataError, Interrupted, MienError, did_you_mean
+from mien.run import plan
+from mien.run.cued import CueReport
+from mien.run.handed import Handed
+from mien.run.heard import Ears, Journal, Part, listen
+from mien.run.hearing import Recogniser, finder
+from mien.run.prepared import Loss, losses_file, write_losses
+from mien.run.progress import Bar
+
+Against = Literal["speaker", "source", "all"]
+"""Whose voice says what is usual: the speaker's in all rows, the recording's, or everybody's."""
+
+Parts = dict[int, Part]
+"""Of one row, by number."""
+
+Form = Literal["jsonl", "parquet"]
+
+_HEARD = "heard.jsonl"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What is measured, and how it is told.
+
+    Args:
+        template: words and rules.
+        handed: what others measured.
+        ears: who listens; None: nobody does.
+        against: whose voice says what is usual.
+        window: seconds of a window; None: a row is one.
+        hop: seconds from one window to the next; None: as long as a window.
+    """
+
+    template: Template
+    handed: Handed
+    ears: Ears | None
+    against: Against = "speaker"
+    window: float | None = None
+    hop: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("window", "hop"):
+            value = getattr(self, name)
+            if value is not None and not 0.01 <= value < float("inf"):
+                raise ConfigError(f"a {name} of {value} seconds", fix=f"--{name} 2")
+        if self.hop is not None and self.window is None:
+            raise ConfigError("a hop is the step between windows", fix="give --window too")
+
+
+def cue(
+    path: str | Path,
+    asked: Asked,
+    *,
+    out: str | Path | None = None,
+    form: Form = "jsonl",
+    root: str | Path | None = None,
+    quiet: bool = False,
+) -> CueReport:
+    """Measure every row of a manifest, and write a manifest whose ``text`` says what there is.
+
+    Args:
+        path: a manifest.
+        asked: what is measured, and how it is told.
+        out: the new manifest; None: ``NAME.cues.jsonl`` beside it. What was measured lies in the
+            folder ``NAME.cues`` beside the new manifest: ``heard.jsonl``, which is gone on with,
+            and ``cues.jsonl`` or ``cues.parquet``.
+        form: of the file of cues.
+        root: the folder that paths may not leave.
+        quiet: no progress.
+
+    Raises:
+        DataError: nothing came of any row, or the new manifest would replace the old one.
+        Interrupted: by Ctrl-C; what was heard is kept.
+        RunError: another process works in the same folder.
+    """
+    began, manifest = time.monotonic(), Manifest.read(path, root=root)
+    goal = Path(out) if out is not None else Path(path).with_name(f"{Path(path).stem}.cues.jsonl")
+    if goal.absolute() == manifest.path.absolute():
+        raise DataError("the new manifest would replace the one it is made of", where=str(goal))
+    folder = goal.with_name(goal.name.removesuffix(goal.suffix))
+    report = CueReport(manifest=goal, cues=folder / f"cues.{form}")
+    heard: dict[str, Parts] = {}
+    try:
+        with plan.alone(folder):
+            if asked.ears is not None:
+                heard = _listen(manifest, asked.ears, folder, report, quiet=quiet)
+            _write(manifest, asked, heard, report)
+    except KeyboardInterrupt:
+        raise Interrupted(
+            f"stopped; {report.listened} rows were listened to, and that is kept",
+            where=str(folder),
+            fix="the same command goes on from there",
+        ) from None
+    report.seconds = time.monotonic() - began
+    return report
+
+
+# -- as it is typed --------------------------------------------------------------------------------
+
+
+def ears(voice: str, asr: str | None = None) -> Ears:
+    """Who listens, by names."""
+    recogniser = None if asr is None else Recogniser(asr)
+    if recogniser is None:
+        return Ears(voice, finder(voice))
+    return Ears(f"{voice}, {recogniser.name}", finder(voice), recogniser.written)
+
+
+def layout_of(words: str | None) -> tuple[str, str] | None:
+    """``FEATURE=LAYOUT`` as a pair."""
+    if words is None:
+        return None
+    feature, _, layout = words.partition("=")
+    if not feature or layout not in LAYOUTS:
+        raise ConfigError(
+            f"{words!r} is no feature with a layout: {did_you_mean(layout, LAYOUTS)}",
+            fix="--face-values au=openface",
+        )
+    return feature, layout
+
+
+def rules_of(words: Mapping[str, str]) -> dict[str, Any]:
+    """Rules as values: numbers and lists as YAML has them, all else as it stands."""
+    found: dict[str, Any] = {}
+    for name, word in words.items():
+        if name not in Rules.model_fields:
+            raise ConfigError(
+                f"there is no rule {name!r}: {did_you_mean(name, Rules.model_fields)}"
+            )
+        try:
+            found[name] = yaml.safe_load(word)
+        except yaml.YAMLError:
+            found[name] = word
+    return found
+
+
+# -- listening -------------------------------------------------------------------------------------
+
+
+def _listen(
+    manifest: Manifest, ears: Ears, folder: Path, report: CueReport, *, quiet: bool
+) -> dict[str, Parts]:
+    """Parts by number of each row that has a recording."""
+    journal = Journal(folder / _HEARD, ears.name)
+    rows = [row for row in manifest.rows if _recorded(row)]
+    todo = [row for row in rows if not journal.whole(row)]
+    report.before, began = len(rows) - len(todo), time.monotonic()
+    with Bar("listening", len(rows), done=report.before, unit="s", quiet=quiet) as bar:
+        for row in todo:
+            try:
+                for part in listen(row, manifest.place, ears, journal.of(row)):
+                    journal.add(part)
+                    report.heard += part.end - part.start if part.sound else 0.0
+                    bar.advance("", rate=report.heard / _since(began), steps=0)
+                report.listened += 1
+            except MienError as error:
+                source = row.audio or row.video or "features.audio"
+                report.errors.append(Loss(row.id, source, error.what, error.fix))
+                bar.say(f"{row.id}: {error.what}")
+            bar.advance("", rate=report.heard / _since(began))
+    return {row.id: journal.of(row) for row in rows if journal.whole(row)}
+
+
+def _recorded(row: Row) -> bool:
+    return bool(row.audio or row.video or isinstance(row.features.get("audio"), str))
+
+
+def _since(began: float) -> float:
+    return max(1e-9, time.monotonic() - began)
+
+
+# -- writing ---------------------------------------------------------------------------------------
+
+
+def _write(manifest: Manifest, asked: Asked, heard: Mapping[str, Parts], report: CueReport) -> None:
+    """The file of cues, the new manifest, and the list of rows of which nothing came."""
+    made: list[Row] = []
+    told = _told(manifest, _Gathering(manifest, asked, heard), asked, report, made)
+    files.write(report.cues, told)
+    write_losses(report.manifest, report.errors)
+    if not made:
+        raise DataError(
+            "nothing came of any row",
+            where=str(manifest.path),
+            fix=f"{losses_file(report.manifest)} says why",
+        )
+    dropped = any(isinstance(v, Track) for row in manifest.rows for v in row.labels.values())
+    if asked.window is not None and dropped:
+        report.notes.append("labels over time are left out: a window has one text")
+    manifest.only(made).write(report.manifest)
+    report.rows, report.texts = len(made), len({row.text for row in made if row.text})
+    report.silent = sum(row.text is None for row in made)
+
+
+def _told(
+    manifest: Manifest, gathering: _Gathering, asked: Asked, report: CueReport, made: list[Row]
+) -> Iterator[Cues]:
+    """Cues of each row or window, whose rows with their prompts are added to those made."""
+    rules, failed = asked.template.rules, {loss.row for loss in report.errors}
+    for row in manifest.rows:
+        if row.id in failed:
+            continue
+        try:
+            whole = gathering.of(row)
+        except MienError as error:
+            where = error.where or row.audio or row.video or ""
+            report.errors.append(Loss(row.id, where, error.what, error.fix))
+            continue
+        for cues in _windows(whole, asked):
+            text = textualize(cues, asked.template)
+            report.absences.update(a.value for a in cues.absences(rules.unit_threshold))
+            made.append(_row(row, cues, text, asked))
+            yield cues
+
+
+def _windows(whole: Cues, asked: Asked) -> Iterator[Cues]:
+    """The windows of a row, the last one shorter; or the row as one."""
+    if asked.window is None:
+        yield whole
+        return
+    step = asked.hop or asked.window
+    for number in range(max(1, math.ceil((whole.end - whole.start) / step - 1e-6))):
+        start = whole.start + number * step
+        end = min(start + asked.window, whole.end)
+        part = whole.between(start, end, around=asked.template.rules.around)
+        yield dataclasses.replace(part, id=f"{whole.id}@{start:.3f}")
+
+
+def _row(row: Row, cues: Cues, text: str, asked: Asked) -> Row:
+    if asked.window is None:
+        return dataclasses.replace(row, text=text or None)
+    labels: dict[str, Label] = {
+        name: value for name, value in row.labels.items() if not isinstance(value, Track)
+    }
+    return dataclasses.replace(
+        row, id=cues.id, start=cues.start, end=cues.end if cues.end > cues.start else None,
+        text=text or None, labels=labels,
+    )  # fmt: skip
+
+
+class _Gathering:
+    """All that is known of each row, from whoever measured it."""
+
+    def __init__(self, manifest: Manifest, asked: Asked, heard: Mapping[str, Parts]) -> None:
+        self._place, self._asked, self._heard = manifest.place, asked, heard
+        grouped: dict[str, list[Utterance]] = defaultdict(list)
+        for row in manifest.rows:
+            for part in heard.get(row.id, {}).values():
+                grouped[self._whose(row)] += part.utterances
+        self._usual = {name: Usual(found) for name, found in grouped.items()}
+
+    def of(self, row: Row) -> Cues:
+        """The cues of a row."""
+        handed = self._asked.handed
+        parts = [part for _, part in sorted(self._heard.get(row.id, {}).items())]
+        start, end = row.start or 0.0, self._end(row, parts)
+        seen = handed.seen(row, self._place, (start, math.inf if end is None else end))
+        tones = handed.heard(row)
+        sound = None if tones is None else True
+        said = handed.said(row, (start, start if end is None else end))
+        if said is None:
+            said = self._written(parts, tones)
+        found = Cues(
+            id=row.id, start=start, end=start if end is None else end,
+            faces=None if seen is None else seen[0], dimensions=None if seen is None else seen[1],
+            sound=parts[0].sound if parts else sound, speech=self._speech(parts, tones),
+            prosody=self._prosody(row, parts, tones), transcript=said,
+            made_by=self._made_by(parts, tones),
+        )  # fmt: skip
+        if end is None:
+            return dataclasses.replace(found, end=_last(found))
+        return found.between(start, end, around=self._asked.template.rules.around)
+
+    def _end(self, row: Row, parts: Sequence[Part]) -> float | None:
+        """Where a row ends: where it says so, but not after its sound; None: nobody knows."""
+        known = [end for end in (row.end, parts[-1].end if parts else None) if end is not None]
+        return max(row.start or 0.0, min(known)) if known else None
+
+    def _prosody(
+        self, row: Row, parts: Sequence[Part], tones: Tones | None
+    ) -> tuple[Heard, ...] | None:
+        """Levels of our own measures, then tones that others heard."""
+        if tones is None and not (parts and parts[0].sound):
+            return None
+        usual = self._usual.get(self._whose(row), Usual(()))
+        own = [heard for part in parts for u in part.utterances for heard in usual.heard(u)]
+        return (*own, *(tones.heard if tones is not None else ()))
+
+    def _speech(self, parts: Sequence[Part], tones: Tones | None) -> tuple[Speech, ...] | None:
+        if parts and parts[0].sound:
+            return tuple(u.speech for part in parts for u in part.utterances)
+        return None if tones is None else tones.speech
+
+    def _written(self, parts: Sequence[Part], tones: Tones | None) -> tuple[Turn, ...] | None:
+        if parts and all(part.transcript is not None for part in parts):
+            return tuple(turn for part in parts for turn in part.transcript or ())
+        return None if tones is None else tones.transcript
+
+    def _whose(self, row: Row) -> str:
+        """Name of the voice that says what is usual for a row."""
+        if self._asked.against == "all":
+            return ""
+        if self._asked.against == "speaker" and row.speaker:
+            return f"speaker {row.speaker}"
+        return f"source {row.source or row.id}"
+
+    def _made_by(self, parts: Sequence[Part], tones: Tones | None) -> dict[str, str]:
+        found = {"template": f"{self._asked.template.name} {self._asked.template.digest}"}
+        if parts:
+            found["listening"] = parts[0].by
+        return found if tones is None else found | {"tones": "hume"}
+
+
+def _last(cues: Cues) -> float:
+    """The latest second of which anything is known."""
+    ends = [face.time for face in cues.faces or ()]
+    ends += [speech.end for speech in cues.speech or ()]
+    ends += [turn.end for turn in cues.transcript or ()]
+    return max([cues.start, *ends])
