@@ -84,11 +84,12 @@ def cues(
     """
     from mien.cues.text import Template
     from mien.run import cues as run
+    from mien.run.gathering import Asked
     from mien.run.handed import Handed
     from mien.timelines.formats import read
 
     rules = run.rules_of(pairs(rule, "--rule fields=TA"))
-    asked = run.Asked(
+    asked = Asked(
         template=Template.read(template, rules),
         handed=Handed.read(
             faces=faces, vectors=run.layout_of(face_values), tones=tones, transcripts=transcripts,

@@ -33,6 +33,7 @@ _SCHEMA = pa.schema(
         ("faces", pa.list_(pa.struct([
             ("time", pa.float64()), ("present", pa.bool_()), ("score", pa.float64()),
             ("units", _SCORES), ("strengths", _SCORES), ("emotions", _SCORES),
+            ("levels", _SCORES),
         ]))),
         ("sound", pa.bool_()),
         ("speech", pa.list_(pa.struct([*_SPAN, ("confidence", pa.float64())]))),
@@ -157,6 +158,6 @@ def _paired(record: dict[str, Any]) -> dict[str, Any]:
     """With maps as Arrow wants them: pairs."""
     faces = record["faces"]
     if faces is not None:
-        names = ("units", "strengths", "emotions")
+        names = ("units", "strengths", "emotions", "levels")
         faces = [{**face, **{n: list(face[n].items()) for n in names}} for face in faces]
     return {**record, "faces": faces, "made_by": list(record["made_by"].items())}

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-__all__ = ["FLOOR", "HOP", "RATE", "Frames", "PitchTracker", "runs", "track"]
+__all__ = ["CEILING", "FLOOR", "HOP", "RATE", "Frames", "PitchTracker", "runs", "track"]
 
 RATE = 16_000
 """Samples a second that this is made for."""

@@ -1,4 +1,4 @@
-"""How a voice sounds, stretch by stretch, and how that differs from what is usual for it.
+"""How a voice sounds, stretch by stretch.
 
 Sound comes piece by piece and is kept only as long as something is still to be measured in it, so
 two hours take no more memory than two minutes.
@@ -7,23 +7,20 @@ two hours take no more memory than two minutes.
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.cues.measures import MEASURES, measured
+from mien.cues.measures import measured
 from mien.cues.pitch import RATE, Frames, PitchTracker, Samples
-from mien.cues.schema import Heard
 from mien.data.voice import Speech, VoiceActivity
 
-__all__ = ["Activity", "Listener", "Usual", "Utterance"]
+__all__ = ["Activity", "Listener", "Utterance"]
 
 _WAITED = 3.0  # seconds: a longer silence before a stretch says nothing of how it is spoken
-_FEWEST = 5  # stretches from which one can say what is usual
 
 
 class Activity(Protocol):
@@ -124,49 +121,3 @@ class Listener:
         if keep >= len(self._samples) // 2:
             keep = min(keep, len(self._samples))
             self._samples, self._first = self._samples[keep:].copy(), self._first + keep
-
-
-# -- against what is usual -------------------------------------------------------------------------
-
-
-class Usual:
-    """What is usual for a voice: mean and deviation of each measure over its stretches.
-
-    Each stretch counts by its length.
-
-    Args:
-        utterances: all that are known of one speaker, or of one recording.
-    """
-
-    def __init__(self, utterances: Iterable[Utterance]) -> None:
-        values: dict[str, list[float]] = defaultdict(list)
-        weights: dict[str, list[float]] = defaultdict(list)
-        for utterance in utterances:
-            for name, value in utterance.values.items():
-                values[name].append(_scaled(name, value))
-                weights[name].append(max(1e-3, utterance.speech.end - utterance.speech.start))
-        self._known: dict[str, tuple[float, float]] = {}
-        for name, found in values.items():
-            mean = float(np.average(found, weights=weights[name]))
-            spread = math.sqrt(np.average(np.square(np.array(found) - mean), weights=weights[name]))
-            if len(found) >= _FEWEST and spread > 1e-6:
-                self._known[name] = mean, spread
-
-    def __bool__(self) -> bool:
-        return bool(self._known)
-
-    def heard(self, utterance: Utterance) -> Iterator[Heard]:
-        """Each measure as it differs from what is usual; no level where nobody knows that."""
-        for name, value in utterance.values.items():
-            level = None
-            if name in self._known:
-                mean, spread = self._known[name]
-                level = max(-9.0, min(9.0, (_scaled(name, value) - mean) / spread))
-            yield Heard(
-                start=utterance.speech.start, end=utterance.speech.end, name=name, score=level,
-                scale="level", value=value,
-            )  # fmt: skip
-
-
-def _scaled(name: str, value: float) -> float:
-    return math.log(max(value, 1e-6)) if MEASURES[name].ratio else value

@@ -43,6 +43,8 @@ class Face:
         units: action unit -> how surely it is active, 0..1: ``{"AU12": 0.9}``.
         strengths: action unit -> how strongly, 0..1, where somebody measured that besides.
         emotions: expression -> its score, 0..1.
+        levels: action unit -> by how many standard deviations it differs from what is usual for
+            this face, where somebody knows what is.
     """
 
     time: float
@@ -51,14 +53,15 @@ class Face:
     units: Mapping[str, float] = field(default_factory=dict)
     strengths: Mapping[str, float] = field(default_factory=dict)
     emotions: Mapping[str, float] = field(default_factory=dict)
+    levels: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         given = [*self.units.values(), *self.strengths.values(), *self.emotions.values()]
         if not all(0 <= value <= 1 for value in given):
             raise DataError("scores of a face lie between 0 and 1", where=f"{self.time:g} s")
-        if given and not self.present:
+        if (given or self.levels) and not self.present:
             raise DataError("scores of a face that was not found", where=f"{self.time:g} s")
-        _finite(self.time, self.score)
+        _finite(self.time, self.score, *self.levels.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,6 +177,14 @@ class Cues:
             for name, value in getattr(face, kind).items():
                 found[name] = max(value, found.get(name, 0.0))
         return found
+
+    def levels(self) -> dict[str, float]:
+        """By how much each unit differs from what is usual, on average over frames with a face."""
+        found: dict[str, list[float]] = {}
+        for face in self.faces or ():
+            for name, value in face.levels.items():
+                found.setdefault(name, []).append(value)
+        return {name: sum(values) / len(values) for name, values in found.items()}
 
     def active(self, threshold: float = 0.5) -> dict[str, float]:
         """Units that exceed the threshold in some frame, the clearest first."""

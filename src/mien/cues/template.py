@@ -26,6 +26,7 @@ class Rules(Settings):
 
     Args:
         fields: T, V and A in any subset: what is said, what is seen, how it sounds.
+        faces: name active units, or units that differ from what is usual for the face.
         unit_threshold: above which an action unit is active.
         emotions: how many expressions of the face are named, the highest first.
         tones: how many tones of the voice are named, the strongest first.
@@ -34,12 +35,13 @@ class Rules(Settings):
         around: seconds on either side of a clip from which tones are taken.
         dimensions: arousal, dominance and valence as numbers, or as high and low.
         dimension_threshold: above which a dimension is high.
-        levels: standard deviations from which a measure is unusual, and very unusual.
+        levels: standard deviations from which a measure or a unit is unusual, and very unusual.
         usual: also say which measures are as usual.
         degrees: of an active unit also say how strong it is, from which strength on.
     """
 
     fields: str = Field("TVA", pattern="^[TVA]{1,3}$")
+    faces: Literal["active", "levels"] = "active"
     unit_threshold: float = Field(0.5, ge=0, le=1)
     emotions: int = Field(3, ge=0, le=20)
     tones: int = Field(10, ge=0, le=100)
@@ -98,8 +100,11 @@ class Template(Settings):
         high: an item that is high, with ``{name}``; ``low``, ``usual``, ``very_high`` and
             ``very_low`` alike.
         number: a dimension as a number, with ``{name}`` and ``{value}``.
+        more: a unit of which there is more than usual, with ``{name}``; ``less``, ``much_more`` and
+            ``much_less`` alike.
         degree: a unit with its strength, with ``{degree}`` and ``{name}``.
         labels: before each part.
+        ordinary: of a face of which nothing is unusual.
         absent: in place of what is not there.
         measures: what measures of the voice are called; one that is not named keeps its name.
         rules: what is told.
@@ -116,6 +121,11 @@ class Template(Settings):
     very_low: Words
     number: Words
     degree: Words
+    more: Words
+    less: Words
+    much_more: Words
+    much_less: Words
+    ordinary: Words
     labels: Labels
     absent: Absent
     measures: dict[str, Words]

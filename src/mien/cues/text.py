@@ -7,7 +7,7 @@ measured is left out.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from mien.cues.facs import NAMES, in_order
 from mien.cues.schema import Absence, Cues
@@ -67,9 +67,12 @@ class _Teller:
         if Absence.NO_FACE in self.absent:
             yield "face", self.absent[Absence.NO_FACE]
             return
+        levels = self.cues.levels() if self.rules.faces == "levels" else {}
         units = in_order(self.cues.active(self.rules.unit_threshold))
-        strengths = self.cues.peaks("strengths")
-        if units:
+        if levels:
+            yield "face", self._unusual(levels)
+        elif units:
+            strengths = self.cues.peaks("strengths")
             told = [_unit(name, strengths.get(name), self.template, self.rules) for name in units]
             yield "face", self.template.item.join(told)
         elif Absence.NO_ACTIVE_UNIT in self.absent:
@@ -78,6 +81,14 @@ class _Teller:
         if scores and self.rules.emotions:
             best = sorted(scores, key=lambda name: (-scores[name], name))[: self.rules.emotions]
             yield "expression", self.template.item.join(map(_plain, best))
+
+    def _unusual(self, levels: Mapping[str, float]) -> str:
+        """Units that differ from what is usual for the face."""
+        words = self.template
+        patterns = words.more, words.less, words.much_more, words.much_less
+        found = [(name, _pattern(levels[name], patterns, self.rules)) for name in in_order(levels)]
+        told = [_filled(pattern, name=NAMES[name]) for name, pattern in found if pattern]
+        return words.item.join(told) or words.ordinary
 
     def heard(self) -> Iterator[Part]:
         """How it sounds, or why it does not; then the dimensions."""
@@ -137,20 +148,20 @@ def _levels(cues: Cues, template: Template, rules: Rules) -> Iterator[str]:
     levels = {name: told[name] / weights[name] for name in told}
     known = [name for name in template.measures if name in levels]
     ordered = [*known, *sorted(set(levels) - set(known))]
+    patterns = template.high, template.low, template.very_high, template.very_low
     far = sorted(ordered, key=lambda name: -abs(levels[name]))[: rules.tones]
     for name in [name for name in ordered if name in far]:
-        pattern = _pattern(levels[name], template, rules)
-        if pattern is not None:
+        pattern = _pattern(levels[name], patterns, rules) or (rules.usual and template.usual)
+        if pattern:
             yield _filled(pattern, name=template.measures.get(name, _plain(name)))
 
 
-def _pattern(level: float, template: Template, rules: Rules) -> str | None:
+def _pattern(level: float, patterns: tuple[str, str, str, str], rules: Rules) -> str | None:
+    """Of what is higher, lower, much higher and much lower; None where all is as usual."""
     unusual, very = rules.levels
     if abs(level) < unusual:
-        return template.usual if rules.usual else None
-    if abs(level) < very:
-        return template.high if level > 0 else template.low
-    return template.very_high if level > 0 else template.very_low
+        return None
+    return patterns[(0 if abs(level) < very else 2) + (level < 0)]
 
 
 def _dimensions(cues: Cues) -> dict[str, float]:

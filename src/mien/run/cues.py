@@ -10,9 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,59 +18,22 @@ import yaml
 
 from mien.cues import files
 from mien.cues.faces import LAYOUTS
-from mien.cues.prosody import Usual, Utterance
-from mien.cues.schema import Cues, Heard, Speech, Turn
+from mien.cues.schema import Cues
 from mien.cues.template import Rules
-from mien.cues.text import Template, textualize
-from mien.cues.tones import Tones
+from mien.cues.text import textualize
 from mien.data.manifest import Label, Manifest, Row, Track
 from mien.errors import ConfigError, DataError, Interrupted, MienError, did_you_mean
 from mien.run import plan
 from mien.run.cued import CueReport
-from mien.run.handed import Handed
-from mien.run.heard import Ears, Journal, Part, listen
+from mien.run.gathering import Asked, Gathering, Parts
+from mien.run.heard import Ears, Journal, listen
 from mien.run.hearing import Recogniser, finder
 from mien.run.prepared import Loss, losses_file, write_losses
 from mien.run.progress import Bar
 
-Against = Literal["speaker", "source", "all"]
-"""Whose voice says what is usual: the speaker's in all rows, the recording's, or everybody's."""
-
-Parts = dict[int, Part]
-"""Of one row, by number."""
-
 Form = Literal["jsonl", "parquet"]
 
 _HEARD = "heard.jsonl"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """What is measured, and how it is told.
-
-    Args:
-        template: words and rules.
-        handed: what others measured.
-        ears: who listens; None: nobody does.
-        against: whose voice says what is usual.
-        window: seconds of a window; None: a row is one.
-        hop: seconds from one window to the next; None: as long as a window.
-    """
-
-    template: Template
-    handed: Handed
-    ears: Ears | None
-    against: Against = "speaker"
-    window: float | None = None
-    hop: float | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("window", "hop"):
-            value = getattr(self, name)
-            if value is not None and not 0.01 <= value < float("inf"):
-                raise ConfigError(f"a {name} of {value} seconds", fix=f"--{name} 2")
-        if self.hop is not None and self.window is None:
-            raise ConfigError("a hop is the step between windows", fix="give --window too")
 
 
 def cue(
@@ -203,7 +164,7 @@ def _since(began: float) -> float:
 def _write(manifest: Manifest, asked: Asked, heard: Mapping[str, Parts], report: CueReport) -> None:
     """The file of cues, the new manifest, and the list of rows of which nothing came."""
     made: list[Row] = []
-    told = _told(manifest, _Gathering(manifest, asked, heard), asked, report, made)
+    told = _told(manifest, Gathering(manifest, asked, heard), asked, report, made)
     files.write(report.cues, told)
     write_losses(report.manifest, report.errors)
     if not made:
@@ -221,7 +182,7 @@ def _write(manifest: Manifest, asked: Asked, heard: Mapping[str, Parts], report:
 
 
 def _told(
-    manifest: Manifest, gathering: _Gathering, asked: Asked, report: CueReport, made: list[Row]
+    manifest: Manifest, gathering: Gathering, asked: Asked, report: CueReport, made: list[Row]
 ) -> Iterator[Cues]:
     """Cues of each row or window, whose rows with their prompts are added to those made."""
     rules, failed = asked.template.rules, {loss.row for loss in report.errors}
@@ -264,84 +225,3 @@ def _row(row: Row, cues: Cues, text: str, asked: Asked) -> Row:
         row, id=cues.id, start=cues.start, end=cues.end if cues.end > cues.start else None,
         text=text or None, labels=labels,
     )  # fmt: skip
-
-
-class _Gathering:
-    """All that is known of each row, from whoever measured it."""
-
-    def __init__(self, manifest: Manifest, asked: Asked, heard: Mapping[str, Parts]) -> None:
-        self._place, self._asked, self._heard = manifest.place, asked, heard
-        grouped: dict[str, list[Utterance]] = defaultdict(list)
-        for row in manifest.rows:
-            for part in heard.get(row.id, {}).values():
-                grouped[self._whose(row)] += part.utterances
-        self._usual = {name: Usual(found) for name, found in grouped.items()}
-
-    def of(self, row: Row) -> Cues:
-        """The cues of a row."""
-        handed = self._asked.handed
-        parts = [part for _, part in sorted(self._heard.get(row.id, {}).items())]
-        start, end = row.start or 0.0, self._end(row, parts)
-        seen = handed.seen(row, self._place, (start, math.inf if end is None else end))
-        tones = handed.heard(row)
-        sound = None if tones is None else True
-        said = handed.said(row, (start, start if end is None else end))
-        if said is None:
-            said = self._written(parts, tones)
-        found = Cues(
-            id=row.id, start=start, end=start if end is None else end,
-            faces=None if seen is None else seen[0], dimensions=None if seen is None else seen[1],
-            sound=parts[0].sound if parts else sound, speech=self._speech(parts, tones),
-            prosody=self._prosody(row, parts, tones), transcript=said,
-            made_by=self._made_by(parts, tones),
-        )  # fmt: skip
-        if end is None:
-            return dataclasses.replace(found, end=_last(found))
-        return found.between(start, end, around=self._asked.template.rules.around)
-
-    def _end(self, row: Row, parts: Sequence[Part]) -> float | None:
-        """Where a row ends: where it says so, but not after its sound; None: nobody knows."""
-        known = [end for end in (row.end, parts[-1].end if parts else None) if end is not None]
-        return max(row.start or 0.0, min(known)) if known else None
-
-    def _prosody(
-        self, row: Row, parts: Sequence[Part], tones: Tones | None
-    ) -> tuple[Heard, ...] | None:
-        """Levels of our own measures, then tones that others heard."""
-        if tones is None and not (parts and parts[0].sound):
-            return None
-        usual = self._usual.get(self._whose(row), Usual(()))
-        own = [heard for part in parts for u in part.utterances for heard in usual.heard(u)]
-        return (*own, *(tones.heard if tones is not None else ()))
-
-    def _speech(self, parts: Sequence[Part], tones: Tones | None) -> tuple[Speech, ...] | None:
-        if parts and parts[0].sound:
-            return tuple(u.speech for part in parts for u in part.utterances)
-        return None if tones is None else tones.speech
-
-    def _written(self, parts: Sequence[Part], tones: Tones | None) -> tuple[Turn, ...] | None:
-        if parts and all(part.transcript is not None for part in parts):
-            return tuple(turn for part in parts for turn in part.transcript or ())
-        return None if tones is None else tones.transcript
-
-    def _whose(self, row: Row) -> str:
-        """Name of the voice that says what is usual for a row."""
-        if self._asked.against == "all":
-            return ""
-        if self._asked.against == "speaker" and row.speaker:
-            return f"speaker {row.speaker}"
-        return f"source {row.source or row.id}"
-
-    def _made_by(self, parts: Sequence[Part], tones: Tones | None) -> dict[str, str]:
-        found = {"template": f"{self._asked.template.name} {self._asked.template.digest}"}
-        if parts:
-            found["listening"] = parts[0].by
-        return found if tones is None else found | {"tones": "hume"}
-
-
-def _last(cues: Cues) -> float:
-    """The latest second of which anything is known."""
-    ends = [face.time for face in cues.faces or ()]
-    ends += [speech.end for speech in cues.speech or ()]
-    ends += [turn.end for turn in cues.transcript or ()]
-    return max([cues.start, *ends])
