@@ -21,6 +21,7 @@ _DIP = 2.0  # decibels by which the sound between two syllables is softer than t
 _PAUSE = 15  # frames: what is shorter is a stop, not a pause
 _AROUND = 2  # frames on either side over which energy is smoothed before syllables are counted
 _POINTS, _SHIFTS, _REACH = 32, 15, 0.08  # of a period; how many, and how far of a period
+_BEFORE, _ALONG = 0.15, 5  # of a period, before its loudest moment; periods of which that is one
 _ALIKE = 0.7  # how well two periods must match to be compared
 
 
@@ -162,6 +163,7 @@ def _matched(
     points = np.arange(_POINTS) / _POINTS
     shifts = np.linspace(-_REACH, _REACH, _SHIFTS)
     at = begins[:, None] + periods[:, None] * points  # (P, M)
+    at += (periods * _onset(_at(samples, at)))[:, None]
     this = _at(samples, at)
     later = _at(
         samples, at[:, None, :] + (periods[:, None] * (1 + shifts))[:, :, None]
@@ -178,6 +180,18 @@ def _matched(
     step = shifts[1] - shifts[0]
     length = periods * (1 + shifts[best] + np.clip(between, -1, 1) * step)
     return length, size / np.sqrt(_POINTS), inside
+
+
+def _onset(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Where in each period (P, M) it is loudest, as a share of it, less a little; (P).
+
+    A window that begins in the middle of a pulse would see two of them, and average their periods.
+    """
+    power = np.square(values)
+    kernel = np.ones(min(_ALONG, len(power)))
+    along = np.apply_along_axis(np.convolve, 0, power, kernel, mode="same")[: len(power)]
+    around = along + np.roll(along, 1, axis=1) + np.roll(along, -1, axis=1)
+    return np.asarray(around.argmax(axis=1) / _POINTS - _BEFORE)
 
 
 def _at(samples: Samples, places: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -206,7 +206,7 @@ class Cues:
                 found.add(Absence.NO_ACTIVE_UNIT)
         if self.sound is False:
             found.add(Absence.NO_AUDIO)
-        elif self.speech is not None and not self.speech:
+        elif self.speech == () or (self.speech is None and self.transcript == ()):
             found.add(Absence.NO_SPEECH)
         return frozenset(found)
 
