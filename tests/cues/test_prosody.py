@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from voices import RATE, silence, voice
+from voices import RATE, Sound, silence, syllables, talk, voice
 
 from mien.cues.measures import MEASURES, measured
 from mien.cues.pitch import track
@@ -16,25 +16,11 @@ from mien.cues.usual import Usual
 from mien.data.voice import Speech
 
 
-def of(sound: np.ndarray[tuple[int], np.dtype[np.float32]]) -> dict[str, float]:
+def of(sound: Sound) -> dict[str, float]:
     return measured(track(sound), sound, RATE, 0.0)
 
 
-def syllables(
-    hertz: float, count: int, seconds: float = 0.2
-) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
-    """Vowels with short, soft gaps between."""
-    shape = np.clip(
-        1.6 * np.sin(np.pi * np.arange(int(seconds * RATE)) / (seconds * RATE)), 0.05, 1
-    )
-    time = np.arange(round(count * seconds * RATE)) / RATE
-    sound = voice(hertz * (1 + 0.12 * np.sin(2 * np.pi * 0.8 * time)), count * seconds, noise=40)
-    return (sound * np.tile(shape, count)[: len(sound)]).astype(np.float32)
-
-
-def shaken(
-    period: float, loud: float, seed: int = 0
-) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+def shaken(period: float, loud: float, seed: int = 0) -> Sound:
     """Periods whose lengths and amplitudes differ by known shares, each from the next."""
     rng = np.random.default_rng(seed)
     lasts = RATE / 120 * (1 + period * rng.standard_normal(150))
@@ -100,11 +86,6 @@ def test_of_a_whisper_nothing_is_said_of_pitch() -> None:
 
 
 # -- listening -------------------------------------------------------------------------------------
-
-
-def talk() -> np.ndarray[tuple[int], np.dtype[np.float32]]:
-    parts = [silence(1.5), syllables(120, 8), silence(1.5), syllables(240, 8), silence(2)]
-    return np.concatenate(parts)
 
 
 def test_stretches_are_found_and_measured() -> None:

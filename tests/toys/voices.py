@@ -44,4 +44,20 @@ def silence(seconds: float, rate: int = RATE, *, seed: int = 1) -> Sound:
     return drawn.astype(np.float32)
 
 
+def syllables(hertz: float, count: int, seconds: float = 0.2) -> Sound:
+    """Vowels with short, soft gaps between."""
+    shape = np.clip(
+        1.6 * np.sin(np.pi * np.arange(int(seconds * RATE)) / (seconds * RATE)), 0.05, 1
+    )
+    time = np.arange(round(count * seconds * RATE)) / RATE
+    sound = voice(hertz * (1 + 0.12 * np.sin(2 * np.pi * 0.8 * time)), count * seconds, noise=40)
+    return np.asarray(sound * np.tile(shape, count)[: len(sound)], np.float32)
+
+
+def talk() -> Sound:
+    """Seven seconds: somebody low, then somebody high, with silence around."""
+    parts = [silence(1.5), syllables(120, 8), silence(1.5), syllables(240, 8), silence(2)]
+    return np.concatenate(parts)
+
+
 _FORMANTS = ((600.0, 200.0), (1500.0, 250.0), (2600.0, 350.0))

@@ -104,7 +104,7 @@ class Template(Settings):
             ``much_less`` alike.
         degree: a unit with its strength, with ``{degree}`` and ``{name}``.
         labels: before each part.
-        ordinary: of a face of which nothing is unusual.
+        ordinary: of a face or a voice of which nothing is unusual.
         absent: in place of what is not there.
         measures: what measures of the voice are called; one that is not named keeps its name.
         rules: what is told.

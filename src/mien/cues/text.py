@@ -96,6 +96,8 @@ class _Teller:
         tones = [*_levels(self.cues, self.template, self.rules), *shares]
         if tones:
             yield "voice", self.template.item.join(tones)
+        elif any(heard.score is not None for heard in self.cues.prosody or ()):
+            yield "voice", self.template.ordinary
         else:
             yield from self._silence("voice")
         found = [

@@ -1,0 +1,106 @@
+"""Does memory grow with length? Two minutes and two hours of sound, measured and put in words.
+
+The sound of a folder of clips over and over, as one FLAC file. Each length is measured by `mien
+data cues` in a process of its own. With ``--kill`` the long one is also killed (SIGKILL) after so
+many seconds, as often as it takes to end, and the result compared with that of the one that was
+left alone.
+
+    python benchmarks/long_sound.py ../shared/data/ravdess_speech [--minutes 120] [--kill 30]
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import subprocess
+import sys
+import tempfile
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from av.audio.frame import AudioFrame
+
+from mien.cues.pitch import RATE
+from mien.data.sound import waveform
+
+MEASURE = """
+import json, resource, sys, time
+from mien.cli import main
+began = time.perf_counter()
+sys.argv = ["mien", "data", "cues", *sys.argv[1:]]
+try:
+    main()
+except SystemExit as end:
+    assert not end.code, end.code
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+print(json.dumps([time.perf_counter() - began, time.process_time(), peak]), file=sys.stderr)
+"""
+
+
+def joined(clips: list[Path], seconds: float, out: Path) -> Path:
+    """Clips over and over, as one sound."""
+    written = 0
+    with av.open(str(out), "w") as file:
+        stream: Any = file.add_stream("flac", rate=RATE, layout="mono")
+        for clip in cycle(clips):
+            samples, _ = waveform(clip, RATE)
+            samples = samples[: round(seconds * RATE) - written]
+            packed = np.round(np.clip(samples, -1, 1) * 32767).astype(np.int16)
+            frame = AudioFrame.from_ndarray(packed[None], "s16", "mono")
+            frame.sample_rate, frame.pts = RATE, written
+            file.mux(stream.encode(frame))
+            written += len(samples)
+            if written >= round(seconds * RATE):
+                break
+        file.mux(stream.encode(None))
+    return out
+
+
+def cued(folder: Path, name: str, sound: Path, kill: float | None) -> dict[str, Any]:
+    """Measure one sound, killed every so many seconds until it ends."""
+    manifest = folder / f"{name}.jsonl"
+    manifest.write_text(json.dumps({"id": name, "audio": sound.name, "speaker": "x"}) + "\n")
+    command = [sys.executable, "-c", MEASURE, str(manifest), "--window", "4", "-q"]
+    kills = 0
+    while True:
+        with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) as child:
+            try:
+                _, said = child.communicate(timeout=kill)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                kills += 1
+                continue
+        took, spent, peak = json.loads(said.decode().splitlines()[-1])
+        made = (folder / f"{name}.cues.jsonl").read_bytes().replace(name.encode(), b"")
+        return {
+            "seconds": took, "cpu": spent, "peak MiB": peak, "kills": kills,
+            "rows": made.count(b"\n"), "hash": hashlib.sha256(made).hexdigest()[:16],
+        }  # fmt: skip
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--minutes", type=float, default=120)
+    parser.add_argument("--kill", type=float, help="seconds after which it is killed")
+    given = parser.parse_args()
+    clips = sorted(given.folder.rglob("*.flac"))[::7]
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        found = {}
+        for name, minutes in (("short", 2.0), ("long", given.minutes)):
+            sound = joined(clips, 60 * minutes, folder / f"{name}.flac")
+            found[name] = cued(folder, name, sound, None) | {"minutes": minutes}
+        if given.kill:
+            (folder / "killed.flac").symlink_to(folder / "long.flac")
+            found["killed"] = cued(folder, "killed", folder / "killed.flac", given.kill)
+        print(json.dumps(found, indent=2))
+
+
+if __name__ == "__main__":
+    main()
