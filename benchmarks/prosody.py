@@ -3,7 +3,8 @@
 Every clip is tracked by `mien.cues.pitch` and by Praat (``praat-parselmouth``: ``To Pitch (ac)``
 and ``To Intensity`` with the same floor, ceiling and step), compared at our frames. Intervals are
 95 %, by a bootstrap over speakers. Jitter, shimmer and harmonicity are compared stretch by stretch
-with Praat's (local; periodic, cc), by rank, since they are defined alike but measured otherwise.
+with Praat's (local, from periodic points by cc; harmonicity cc), by rank, since they are defined
+alike but measured otherwise.
 
     python benchmarks/prosody.py ../shared/data/ravdess_speech [--every 1] [--json]
 """
@@ -66,7 +67,7 @@ def irregular(samples: NDArray[np.float32], heard: list[Utterance]) -> list[list
         theirs = (
             call(points, "Get jitter (local)", *CYCLES),
             call([part, points], "Get shimmer (local)", *CYCLES, 1.6),
-            call(part.to_harmonicity_ac(), "Get mean", 0, 0),
+            call(part.to_harmonicity_cc(), "Get mean", 0, 0),
         )
         names = ("jitter", "shimmer", "harmonicity")
         rows.append([*(utterance.values[name] for name in names), *map(float, theirs)])

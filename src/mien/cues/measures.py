@@ -74,16 +74,16 @@ def measured(
         "pauses": _pauses(soft, waited),
     }
     voiced = frames.pitch > 0
-    if int(voiced.sum()) >= _LEAST:
+    if int(voiced.sum()) >= _LEAST and (voiced & ~soft).any():
         semitones = 12 * np.log2(frames.pitch[voiced])
         low, high = np.percentile(semitones, (10, 90))
-        likeness = np.clip(frames.periodic[voiced].astype(np.float64), 1e-3, 1 - 1e-3)
+        clear = np.clip(frames.periodic[voiced & ~soft].astype(np.float64), 1e-3, 1 - 1e-3)
         found |= {
             "pitch": float(np.median(frames.pitch[voiced])),
             "pitch_range": float(high - low),
             "rate": _syllables(frames) / (len(frames) * HOP),
             "tilt": float(frames.tilt[voiced].mean()),
-            "harmonicity": float(np.mean(10 * np.log10(likeness / (1 - likeness)))),
+            "harmonicity": float(np.mean(10 * np.log10(clear / (1 - clear)))),
         }
         found |= _irregular(frames, samples, rate, start)
     return {name: found[name] for name in MEASURES if name in found}
