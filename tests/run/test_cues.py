@@ -213,6 +213,23 @@ def test_faces_transcripts_and_tones_are_found_by_name(home: Path) -> None:
     assert [face.present for face in kept["talk"].faces or ()] == [True, False]
 
 
+def test_the_picture_may_go_on_after_the_sound(home: Path) -> None:
+    (home / "faces").mkdir()
+    (home / "faces" / "still.csv").write_text(
+        "frame,timestamp,confidence,success,AU1_c\n1,1.0,0.9,1,0\n2,5.0,0.9,1,1\n3,9.0,0.9,1,1\n"
+    )
+    rows = Row(id="a", audio="still.wav"), Row(id="b", audio="still.wav", end=5.5)
+    path = manifest(home, *rows, Row(id="c", audio="still.wav", start=1.0, end=60.0))
+    report = cue(path, asked(handed=Handed.read(faces=home / "faces")))
+    kept = list(files.read(report.cues))
+    assert [[face.time for face in cues.faces or ()] for cues in kept] == [
+        [1, 5, 9],
+        [1, 5],
+        [1, 5, 9],
+    ]
+    assert [(cues.start, cues.end) for cues in kept] == [(0, 9), (0, 5), (1, 9)]
+
+
 def test_values_of_a_feature_and_what_they_usually_are(home: Path) -> None:
     values = np.full((12, 35), 0.2)
     values[:, 8] = np.linspace(0, 5, 12)  # AU12

@@ -210,7 +210,7 @@ def _windows(whole: Cues, asked: Asked) -> Iterator[Cues]:
     step = asked.hop or asked.window
     for number in range(max(1, math.ceil((whole.end - whole.start) / step - 1e-6))):
         start = whole.start + number * step
-        end = min(start + asked.window, whole.end)
+        end = start + asked.window if whole.end <= start else min(start + asked.window, whole.end)
         part = whole.between(start, end, around=asked.template.rules.around)
         yield dataclasses.replace(part, id=f"{whole.id}@{start:.3f}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -16,7 +17,7 @@ from mien.cues.usual import Usual
 from mien.data.manifest import Manifest
 from mien.data.rows import Row
 from mien.errors import ConfigError, MienError
-from mien.run.handed import Handed
+from mien.run.handed import Handed, Seen
 from mien.run.heard import Ears, Part
 
 Against = Literal["speaker", "source", "all"]
@@ -70,38 +71,39 @@ class Gathering:
     def _look(self, row: Row) -> None:
         """Take in a row's faces. What cannot be read is told when the row is asked for."""
         with suppress(MienError):
-            seen = self._asked.handed.seen(row, self._place, *self._span(row))
+            seen = self._seen(row)
             self._usual[self._whose(row)].see(seen[0] if seen else ())
 
     def of(self, row: Row) -> Cues:
         """The cues of a row."""
-        handed, parts = self._asked.handed, self._parts(row)
-        start, end = self._span(row)
-        seen, tones = handed.seen(row, self._place, start, end), handed.heard(row)
+        parts, start = self._parts(row), row.start or 0.0
+        ends = parts[-1].end if parts else (row.end or start)
+        seen, tones = self._seen(row), self._asked.handed.heard(row)
         sound = None if tones is None else True
-        said = handed.said(row, (start, start if end is None else end))
+        said = self._asked.handed.said(row, (start, ends))
         if said is None:
             said = self._written(parts, tones)
         found = Cues(
-            id=row.id, start=start, end=start if end is None else end,
+            id=row.id, start=start, end=max(start, ends),
             faces=None if seen is None else self._faces(row, seen[0]),
             dimensions=None if seen is None else seen[1],
             sound=parts[0].sound if parts else sound, speech=self._speech(parts, tones),
             prosody=self._prosody(row, parts, tones), transcript=said,
             made_by=self._made_by(parts, tones),
         )  # fmt: skip
-        if end is None:
-            return dataclasses.replace(found, end=_last(found))
-        return found.between(start, end, around=self._asked.template.rules.around)
+        # The sound may end before the picture does, and a row may say more than its file has.
+        end = max(found.end, _last(found))
+        end = end if row.end is None else min(row.end, end)
+        around = self._asked.template.rules.around
+        part = found.between(start, math.nextafter(end, math.inf), around=around)
+        return dataclasses.replace(part, end=end)
+
+    def _seen(self, row: Row) -> Seen | None:
+        end = math.inf if row.end is None else row.end
+        return self._asked.handed.seen(row, self._place, row.start or 0.0, end)
 
     def _parts(self, row: Row) -> list[Part]:
         return [part for _, part in sorted(self._heard.get(row.id, {}).items())]
-
-    def _span(self, row: Row) -> tuple[float, float | None]:
-        """From when to when: to where it says, but not beyond its sound; None: nobody knows."""
-        parts, start = self._parts(row), row.start or 0.0
-        known = [end for end in (row.end, parts[-1].end if parts else None) if end is not None]
-        return start, max(start, min(known)) if known else None
 
     def _faces(self, row: Row, faces: Sequence[Face]) -> tuple[Face, ...]:
         """With levels, where these are told."""

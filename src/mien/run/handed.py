@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,7 +63,7 @@ class Handed:
             transcripts=transcripts,
         )
 
-    def seen(self, row: Row, place: Place, start: float, end: float | None) -> Seen | None:
+    def seen(self, row: Row, place: Place, start: float, end: float) -> Seen | None:
         """The faces of a row, and dimensions that came with them; None where nobody looked."""
         if self.vectors is not None:
             return self._vectors(row, place, *self.vectors), ()
@@ -75,9 +74,7 @@ class Handed:
             assert self.faces is not None
             file = self.faces / f"{name}.csv"
             if file.is_file():
-                found = faces.read_faces(
-                    file, fps=row.fps, start=start, end=math.inf if end is None else end
-                )
+                found = faces.read_faces(file, fps=row.fps, start=start, end=end)
                 return tuple(found), ()
         return None
 
