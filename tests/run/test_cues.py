@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -20,6 +21,7 @@ from mien.cues import files
 from mien.cues.schema import Absence
 from mien.cues.template import Template
 from mien.data.manifest import Inline, Manifest, Row
+from mien.data.prepare import Recipe
 from mien.data.voice import Speech
 from mien.run import cues as verb
 from mien.run import heard
@@ -27,6 +29,7 @@ from mien.run.cued import CueReport
 from mien.run.gathering import Asked
 from mien.run.handed import Handed
 from mien.run.hearing import Recogniser, Silero, finder
+from mien.run.prepare import prepare
 
 
 @pytest.fixture(scope="module")
@@ -182,6 +185,23 @@ def test_levels_are_against_the_speaker_or_the_recording(home: Path) -> None:
     assert by_speaker[0] == pytest.approx(1, abs=0.1)  # of two loudnesses each is one away
     assert by_speaker[1] == pytest.approx(-1, abs=0.1)
     assert by_source == pytest.approx([0, 0], abs=0.1)
+
+
+def test_prepared_sound_is_listened_to_and_vectors_are_not(home: Path) -> None:
+    recipe = Recipe(rate=RATE, faces="none")
+    made = prepare(manifest(home, ROWS[0]), recipe=recipe, jobs=0, quiet=True)
+    prepared = Manifest.read(made.manifest)
+    alone = [dataclasses.replace(row, audio=None) for row in prepared.rows]  # the file is gone
+    moved = prepared.only(alone).write(home / "alone.jsonl").path
+    (before,) = files.read(cue(manifest(home, ROWS[0])).cues)
+    (after,) = files.read(cue(moved).cues)
+    assert len(after.speech or ()) == len(before.speech or ()) == 6
+    assert [h.value for h in after.prosody or () if h.name == "pitch"] == pytest.approx(
+        [h.value for h in before.prosody or () if h.name == "pitch"], rel=0.01
+    )
+    vectors = Row(id="v", features={"audio": Inline(np.ones((3, 4)))}, text="so")
+    report = cue(manifest(home, vectors))
+    assert (report.listened, report.texts) == (0, 1)
 
 
 # -- handed in -------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from mien.cues.schema import Cues
 from mien.cues.template import Rules
 from mien.cues.text import textualize
 from mien.data.manifest import Label, Manifest, Row, Track
+from mien.data.prepared import is_shard
 from mien.errors import ConfigError, DataError, Interrupted, MienError, did_you_mean
 from mien.run import plan
 from mien.run.cued import CueReport
@@ -151,7 +152,8 @@ def _listen(
 
 
 def _recorded(row: Row) -> bool:
-    return bool(row.audio or row.video or isinstance(row.features.get("audio"), str))
+    prepared_sound = row.features.get("audio")
+    return bool(row.audio or row.video) or (prepared_sound is not None and is_shard(prepared_sound))
 
 
 def _since(began: float) -> float:

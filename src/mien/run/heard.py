@@ -177,7 +177,7 @@ def _blocks(row: Row, place: Place, start: float) -> tuple[int, Iterator[Block]]
     named = row.audio or row.video
     if named is None:
         source = prepared.source(row, "audio", place)
-        rate = int(source.rate or RATE)
+        rate = int(source.rate or RATE)  # of a shard it is known
         samples, there = np.asarray(source.whole(), np.float32), source.mask
         skip = round((start - (row.start or 0.0)) * rate)
         return rate, _cut(samples[skip:], there[skip:], rate, start)
