@@ -1,6 +1,6 @@
 """Does memory grow with length? Two minutes and two hours of sound, measured and put in words.
 
-The sound of a folder of clips over and over, as one FLAC file. Each length is measured by `mien
+The sound of a folder of clips over and over, as one WAV file. Each length is measured by `mien
 data cues` in a process of its own. With ``--kill`` the long one is also killed (SIGKILL) after so
 many seconds, as often as it takes to end, and the result compared with that of the one that was
 left alone.
@@ -16,13 +16,12 @@ import json
 import subprocess
 import sys
 import tempfile
+import wave
 from itertools import cycle
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
-from av.audio.frame import AudioFrame
 
 from mien.cues.pitch import RATE
 from mien.data.sound import waveform
@@ -42,22 +41,19 @@ print(json.dumps([time.perf_counter() - began, time.process_time(), peak]), file
 
 
 def joined(clips: list[Path], seconds: float, out: Path) -> Path:
-    """Clips over and over, as one sound."""
-    written = 0
-    with av.open(str(out), "w") as file:
-        stream: Any = file.add_stream("flac", rate=RATE, layout="mono")
+    """Clips over and over, as one sound of 16 bits."""
+    left = round(seconds * RATE)
+    with wave.open(str(out), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(RATE)
         for clip in cycle(clips):
-            samples, _ = waveform(clip, RATE)
-            samples = samples[: round(seconds * RATE) - written]
-            packed = np.round(np.clip(samples, -1, 1) * 32767).astype(np.int16)
-            frame = AudioFrame.from_ndarray(packed[None], "s16", "mono")
-            frame.sample_rate, frame.pts = RATE, written
-            file.mux(stream.encode(frame))
-            written += len(samples)
-            if written >= round(seconds * RATE):
-                break
-        file.mux(stream.encode(None))
-    return out
+            samples = waveform(clip, RATE)[0][:left]
+            file.writeframes(np.round(np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())
+            left -= len(samples)
+            if not left:
+                return out
+    raise ValueError("no clips")
 
 
 def cued(folder: Path, name: str, sound: Path, kill: float | None) -> dict[str, Any]:
@@ -94,11 +90,11 @@ def main() -> None:
         folder = Path(made)
         found = {}
         for name, minutes in (("short", 2.0), ("long", given.minutes)):
-            sound = joined(clips, 60 * minutes, folder / f"{name}.flac")
+            sound = joined(clips, 60 * minutes, folder / f"{name}.wav")
             found[name] = cued(folder, name, sound, None) | {"minutes": minutes}
         if given.kill:
-            (folder / "killed.flac").symlink_to(folder / "long.flac")
-            found["killed"] = cued(folder, "killed", folder / "killed.flac", given.kill)
+            (folder / "killed.wav").symlink_to(folder / "long.wav")
+            found["killed"] = cued(folder, "killed", folder / "killed.wav", given.kill)
         print(json.dumps(found, indent=2))
 
 

@@ -21,19 +21,24 @@ NAMES = {
     "AU10": "upper lip raiser",
     "AU11": "nasolabial deepener",
     "AU12": "lip corner puller",
+    "AU13": "sharp lip puller",
     "AU14": "dimpler",
     "AU15": "lip corner depressor",
+    "AU16": "lower lip depressor",
     "AU17": "chin raiser",
+    "AU18": "lip pucker",
     "AU20": "lip stretcher",
+    "AU22": "lip funneler",
     "AU23": "lip tightener",
     "AU24": "lip pressor",
     "AU25": "lips part",
     "AU26": "jaw drop",
+    "AU27": "mouth stretch",
     "AU28": "lip suck",
     "AU43": "eyes closed",
     "AU45": "blink",
 }
-"""Every unit that one of the sets below has."""
+"""Every unit that one of the sets below has, and some that other detectors know."""
 
 CHALLENGE = ABAW_ACTION_UNITS.labels
 """The twelve that the ABAW challenges annotate."""
