@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from voices import RATE, silence, voice
+from vowels import RATE, silence, voice
 
 from mien.cues.pitch import HOP, PitchTracker, track
 from mien.data.sound import waveform

@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from voices import RATE, Sound, silence, syllables, talk, voice
+from vowels import RATE, Sound, silence, syllables, talk, voice
 
 from mien.cues.measures import MEASURES, measured
 from mien.cues.pitch import track

@@ -13,7 +13,7 @@ import films
 import numpy as np
 import pytest
 from typer.testing import CliRunner
-from voices import RATE, silence, talk
+from vowels import RATE, silence, talk
 
 import mien
 from mien.cli import app
