@@ -352,6 +352,10 @@ def test_silero_listens_piece_by_piece(monkeypatch: pytest.MonkeyPatch, home: Pa
         ends = [time for speech in found for time in (speech.start, speech.end)]
         assert ends == pytest.approx([11, 12, 13, 10 + len(sound) / RATE], abs=0.04)
         assert voice.settled == float("inf")
+    talker = finder("silero")(RATE, 0.0)
+    pieces = talker.feed(np.full(12 * RATE, 0.5, np.float32)) + talker.finish()
+    assert [speech.end - speech.start for speech in pieces] == pytest.approx([5, 5, 2], abs=0.1)
+    assert [speech.end for speech in pieces[:-1]] == [speech.start for speech in pieces[1:]]
     with pytest.raises(mien.ConfigError, match="16,000"):
         Silero(LoudIterator, "weights", 8000)
     report = cue(manifest(home, ROWS[0]), asked(ears=verb.ears("silero")))

@@ -25,6 +25,7 @@ FINDERS = ("energy", "silero")
 
 _RATE, _CHUNK = 16_000, 512  # what silero listens to at once
 _THRESHOLD, _PAUSE, _LEAST = 0.6, 200, 0.25  # of the published system: milliseconds, seconds
+_LONGEST = 5.0  # seconds: a longer segment is given out in pieces that touch, as ours are
 
 Samples = NDArray[np.float32]
 
@@ -104,11 +105,18 @@ class Silero:
         said = self._iterator(torch.from_numpy(np.ascontiguousarray(chunk)))
         self._seen += _CHUNK
         if not said:
-            return []
+            return self._cut(self._start + self._seen / _RATE)
         if "start" in said:
             self._open = self._start + max(0, int(said["start"])) / _RATE
             return []
         return self._close(self._start + int(said["end"]) / _RATE)
+
+    def _cut(self, now: float) -> list[Speech]:
+        """A piece of a segment that has become too long; the rest follows as its own."""
+        if self._open is None or now - self._open < _LONGEST:
+            return []
+        piece, self._open = Speech(self._open, now, 1.0), now
+        return [piece]
 
     def _close(self, end: float) -> list[Speech]:
         begin, self._open = self._open, None
