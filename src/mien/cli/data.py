@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from mien.cli.cues import cues
 from mien.cli.imports import (
     Columns,
     Copy,
@@ -43,6 +44,7 @@ from mien.cli.options import (
 app = typer.Typer(
     help="Import, check and prepare data before training on it.", no_args_is_help=True
 )
+app.command()(cues)
 
 
 @app.command("import")

@@ -38,6 +38,14 @@ class DetectorKind(StrEnum):
     haar = "haar"
 
 
+class Against(StrEnum):
+    """Whose voice says what is usual."""
+
+    speaker = "speaker"
+    source = "source"
+    all = "all"
+
+
 class FilmKind(StrEnum):
     """What is made up."""
 
