@@ -168,9 +168,9 @@ def array(value: Any) -> Array | None:
 
 def items(value: Any) -> list[Any] | None:
     """The items of a list, of a set or of an array; None: something else."""
-    if isinstance(value, Stored):
+    if isinstance(value, Stored) and value.shape:
         try:
-            return value.read().tolist() if value.shape else None
+            return [item for block in value.blocks() for item in block.tolist()]
         except ValueError as error:  # letters that no text can hold
             raise DataError(f"a list of texts is damaged: {error}") from error
     if isinstance(value, set | frozenset):

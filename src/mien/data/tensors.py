@@ -52,7 +52,7 @@ class Tensors:
         wanted, shape = self._left.pop() if self._left else ("nothing", ())
         if (key, values.shape) != (wanted, shape):
             raise DataError(
-                f"{key!r} of the shape {values.shape} comes where {wanted!r} of {shape} was to come",
+                f"{key!r} of {values.shape} comes where {wanted!r} of {shape} was to come",
                 where=str(self.path),
             )
         self._file.write(np.ascontiguousarray(values, "<f4").data)

@@ -28,6 +28,7 @@ _HOME = {
     "avcaffe-valence": "avcaffe:VALENCE",
     "werewolf-xl": "werewolf_xl:CORPUS",
     "voxceleb2": "voxceleb2:CORPUS",
+    "mmsa": "mmsa:CORPUS",
     "folders": "own:FOLDERS",
     "table": "own:TABLE",
     "lists": "own:LISTS",
