@@ -65,3 +65,56 @@ def kept(path: Path, value: Any, protocol: int = 4) -> Path:
     with path.open("wb") as file:
         pickle.dump(value, file, protocol)
     return path
+
+
+# -- conversations ---------------------------------------------------------------------------------
+
+MELD_PARTS = (["a0", "a1", "a2"], ["b0"], ["c0", "c1"])
+IEMOCAP_PARTS = (
+    ["Ses01F_impro01", "Ses02M_script01_3", "Ses03F_impro02"],
+    ["Ses04M_impro07"],
+    ["Ses05F_impro01", "Ses05M_script02_2"],
+)
+WIDE = {"text": 6, "text2": 6, "text3": 6, "text4": 6, "audio": 4, "visual": 3}
+
+
+def conversations(
+    fields: tuple[str, ...],
+    parts: tuple[list[Any], list[Any], list[Any]],
+    *,
+    classes: int = 7,
+    form: str = "list",
+    long: int = 4,
+    seed: int = 0,
+) -> tuple[list[Any], dict[str, Any]]:
+    """The fields of a pickle, in their order, and the same by their names.
+
+    Args:
+        fields: as :mod:`mien.importers.layouts` calls them.
+        parts: dialogues of train, val and test; without a list of its own, val is in train's.
+        classes: how many emotions there are.
+        form: how vectors are kept: ``list`` (an array an utterance), ``array`` (one a dialogue), or
+            ``plain`` (lists of numbers).
+        long: how many utterances a dialogue may have.
+        seed: of all numbers.
+    """
+    rng = np.random.default_rng(seed)
+    train, val, test = parts
+    sessions = str(train[0]).startswith("Ses")
+    made: dict[str, Any] = {name: {} for name in (*WIDE, "ids", "speakers", "emotion", "sentiment",
+                                                  "sentence", "other")}  # fmt: skip
+    for key in (*train, *val, *test):
+        count = int(rng.integers(1, long + 1))
+        made["ids"][key] = [f"{key}_F{n:03d}" if sessions else n for n in range(count)]
+        letters = ["M" if n % 2 else "F" for n in range(count)]
+        marks = np.eye(9, dtype=int)[rng.integers(0, 9, count)].tolist()
+        made["speakers"][key] = letters if sessions else marks
+        made["emotion"][key] = rng.integers(0, classes, count).tolist()
+        made["sentiment"][key] = rng.integers(0, 3, count).tolist()
+        made["sentence"][key] = [f"caf\xc3\xa9 {key} {n}" for n in range(count)]  # misread UTF-8
+        for name, width in WIDE.items():
+            whole = rng.normal(size=(count, width)).astype(np.float32)
+            forms = {"list": list(whole), "array": whole, "plain": whole.tolist()}
+            made[name][key] = forms[form]
+    made |= {"train": train if "val" in fields else [*train, *val], "val": val, "test": test}
+    return [made[name] for name in fields], made

@@ -19,7 +19,6 @@ LINE = 4096
 """Bytes of a line that is no text: a number, or the name of a class."""
 
 _AT_ONCE = 1 << 22  # bytes of something long that are held together
-_NEWLINE = 10
 
 _COUNTED: Mapping[str, tuple[str, str]] = {
     "BINBYTES": ("<I", "bytes"),
@@ -129,10 +128,11 @@ def instructions(
     Raises:
         DataError: no such instruction, or the file ends within one.
     """
-    tape = _Tape(file, size, size if apart is None else apart)
+    tape = _Tape(file, size, size + 1 if apart is None else apart)
     while True:
-        at = file.tell()
+        at = tape.at
         letter = file.read(1)
+        tape.at += 1
         if not letter:
             raise DataError("the file ends before the pickle does", where=f"byte {at}")
         op = _CODES.get(letter[0])
@@ -154,6 +154,7 @@ class _Tape:
 
     def __init__(self, file: BinaryIO, size: int, apart: int) -> None:
         self.file, self.size, self.apart = file, size, apart
+        self.at = file.tell()  # counted from here on: asking the file each time is slow
 
     def argument(self, name: str, kind: Any) -> Any:
         """What belongs to the instruction of this name."""
@@ -172,6 +173,7 @@ class _Tape:
         if count > LINE:
             raise DataError(f"a number of {count:,} bytes")
         data = self.file.read(count)
+        self.at += len(data)
         if len(data) < count:
             raise DataError("the file ends here")
         return data
@@ -179,14 +181,16 @@ class _Tape:
     def readline(self) -> bytes:
         """A line of a number or name."""
         line = self.file.readline(LINE)
+        self.at += len(line)
         if not line.endswith(b"\n"):
             raise DataError(f"a line that does not end within {LINE:,} bytes")
         return line
 
     def _long(self, length: int, form: str) -> Any:
-        at = self.file.tell()
+        at = self.at
         if length > self.size - at:
             raise DataError(f"announces {length:,} bytes, the file has {self.size - at:,} left")
+        self.at += length
         if length < self.apart:
             return decoded(self.file.read(length), form)
         self.file.seek(at + length)
@@ -194,7 +198,7 @@ class _Tape:
 
     def _text(self, form: str) -> Any:
         """A text to the end of the line, in quotes where it is one of Python 2."""
-        at = self.file.tell()
+        at = self.at
         first = self.file.readline(max(1, min(self.apart, _AT_ONCE)))
         length = len(first)
         while not first.endswith(b"\n"):
@@ -202,7 +206,7 @@ class _Tape:
             length += len(first)
             if not first:
                 raise DataError("a line without an end")
-        end = at + length
+        self.at = end = at + length
         low, high = at, end - 1
         if form == "unicode_escape":
             low, high = self._unquoted(low, high)

@@ -29,6 +29,7 @@ _HOME = {
     "werewolf-xl": "werewolf_xl:CORPUS",
     "voxceleb2": "voxceleb2:CORPUS",
     "mmsa": "mmsa:CORPUS",
+    "conversations": "conversations:CORPUS",
     "folders": "own:FOLDERS",
     "table": "own:TABLE",
     "lists": "own:LISTS",

@@ -12,14 +12,15 @@ _SPACES = re.compile(r"[\s\u00a0]+")
 def clean(text: Any) -> str | None:
     """A transcript without what moves a cursor, and with the marks that were meant.
 
-    Letters between 0x80 and 0x9f are none that anybody writes: they are bytes of Windows' code page
-    (1252), or of UTF-8, that somebody read as Latin-1. What has no such letter is left alone.
+    Bytes that somebody read as Latin-1 are read again: as UTF-8 where they are that, which other
+    texts hardly ever are by chance; else letters between 0x80 and 0x9f, which nobody writes, are
+    those of Windows' code page 1252.
     """
     if isinstance(text, bytes):
         text = text.decode("latin-1")
     if not isinstance(text, str):
         return None
-    if _ODD.search(text):
+    if not text.isascii():
         text = _meant(text)
     text = _SPACES.sub(" ", text)
     text = "".join(c if c.isprintable() and not 0xD800 <= ord(c) < 0xE000 else "" for c in text)
