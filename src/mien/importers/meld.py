@@ -57,7 +57,7 @@ def read(wish: Wish) -> Found:
     notes.append("labels.polarity is the table's Sentiment, in three classes")
     absent_parts = sorted({"train", "val", "test"} - set(tables))
     if absent_parts:
-        report.warn("partial copy", "tables that are not here", *absent_parts)
+        report.warn("absent part", "tables that are not here", *absent_parts)
     tasks = {
         "emotion": orders.task("emotion", orders.MELD.order),
         "polarity": orders.task("polarity", orders.POLARITY),

@@ -59,6 +59,7 @@ def read(wish: Wish) -> Found:
                 id=name,
                 features=_features(name, folders, wish, report),
                 dialogue=turn[1] if turn else None,
+                source=turn[1] if turn else None,
                 turn=int(turn[2]) if turn else None,
                 split=sides.get(name),
                 labels=found,
