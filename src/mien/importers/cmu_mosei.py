@@ -251,6 +251,6 @@ CORPUS = Corpus(
     verified="no real copy: files made up for its tests, as the SDK's own README has them",
     folds="none of its own: --split names the videos of each part",
     apply="the README of the CMU-MultimodalSDK says where its authors keep them",
-    cite="Bagher Zadeh and others, ACL 2018, https://aclanthology.org/P18-1208",
+    cite="Bagher Zadeh and others, ACL 2018, https://doi.org/10.18653/v1/P18-1208",
     command="FOLDER --split train=train.txt --split val=val.txt --split test=test.txt",
 )
