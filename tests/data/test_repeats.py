@@ -43,7 +43,8 @@ def test_parts_that_are_the_same_are_found_by_texts_and_by_content() -> None:
     train = talk("a", "train", ("Only here is this said.", "And this.", "And this, of course."))
     rows = [*train, *talk("v", "val"), *talk("t", "test")]
     assert found(rows) == {"test is val": []}
-    bare = [Row(id=str(n), split=split) for n, split in enumerate(("val", "val", "test", "test"))]
+    splits: tuple[Split, ...] = ("val", "val", "test", "test")
+    bare = [Row(id=str(n), split=split) for n, split in enumerate(splits)]
     assert found(bare, ["x", "y", "y", "x"]) == {"test is val": []}
     assert not found(bare, ["x", "y", "y", "z"])
     assert not found(bare, ["x", None, "x", None])  # nobody can tell

@@ -9,7 +9,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from mien.data import features
-from mien.data.tensors import Tensors
+from mien.data.tensors import writing
 from mien.errors import DataError
 
 
@@ -17,7 +17,7 @@ def test_what_is_written_is_read_by_others(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     made = {f"a/{n}": rng.normal(size=(n, 3)) for n in range(4)} | {"ü": np.arange(5)}
     path = tmp_path / "x.safetensors"
-    with Tensors(path, {key: values.shape for key, values in made.items()}) as out:
+    with writing(path, {key: values.shape for key, values in made.items()}) as out:
         for key, values in made.items():
             out.write(key, values)
     found = load_file(path)
@@ -30,9 +30,9 @@ def test_what_is_written_is_read_by_others(tmp_path: Path) -> None:
 
 def test_only_what_was_announced_is_taken(tmp_path: Path) -> None:
     path = tmp_path / "x.safetensors"
-    with pytest.raises(DataError, match="was to come"), Tensors(path, {"a": (2,)}) as out:
+    with pytest.raises(DataError, match="was to come"), writing(path, {"a": (2,)}) as out:
         out.write("a", np.zeros(3))
-    with pytest.raises(DataError, match="was to come"), Tensors(path, {"a": (2,)}) as out:
+    with pytest.raises(DataError, match="was to come"), writing(path, {"a": (2,)}) as out:
         out.write("b", np.zeros(2))
-    with pytest.raises(DataError, match="1 tensors did not come"), Tensors(path, {"a": (2,)}):
+    with pytest.raises(DataError, match="1 tensors did not come"), writing(path, {"a": (2,)}):
         pass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from copies import brought_in, warned
@@ -169,7 +170,7 @@ def test_the_tables_themselves(shared: Path, tmp_path: Path) -> None:
 def test_tables_of_vectors_are_one_command_each(
     name: str,
     column: dict[str, str],
-    words: dict[str, str],
+    words: dict[str, Any],
     count: int,
     shared: Path,
     tmp_path: Path,

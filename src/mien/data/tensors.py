@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import math
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,15 +57,26 @@ class Tensors:
             )
         self._file.write(np.ascontiguousarray(values, "<f4").data)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Nothing more is written."""
         self._file.close()
-        if kind is None and self._left:
+
+    def finish(self) -> None:
+        """All of them have come.
+
+        Raises:
+            DataError: not all.
+        """
+        if self._left:
             raise DataError(f"{len(self._left):,} tensors did not come", where=str(self.path))
+
+
+@contextmanager
+def writing(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> Iterator[Tensors]:
+    """A file of tensors; within, they are written."""
+    made = Tensors(path, shapes)
+    try:
+        yield made
+    finally:
+        made.close()
+    made.finish()

@@ -7,17 +7,17 @@ They lie in ``NAME.features`` beside the manifest. Until all of it is there, the
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mien.data.findings import Report
-from mien.data.tensors import Tensors
+from mien.data.tensors import Tensors, writing
 from mien.errors import DataError
 
 Floats = NDArray[np.float32]
@@ -34,7 +34,7 @@ class Kept:
     """
 
     manifest: Path
-    free: Callable[[], bool] = lambda: True
+    free: Callable[[], bool]
     _used: bool = False
 
     @property
@@ -42,7 +42,8 @@ class Kept:
         """Where they lie in the end."""
         return self.manifest.with_name(f"{self.manifest.stem}.features")
 
-    def open(self, feature: str, shapes: Mapping[str, tuple[int, ...]]) -> Writer:
+    @contextmanager
+    def open(self, feature: str, shapes: Mapping[str, tuple[int, ...]]) -> Iterator[Writer]:
         """A file for one feature.
 
         Args:
@@ -60,7 +61,8 @@ class Kept:
             )
         self._used = True
         self._unfinished.mkdir(parents=True, exist_ok=True)
-        return Writer(feature, Tensors(self._unfinished / f"{feature}.safetensors", shapes))
+        with writing(self._unfinished / f"{feature}.safetensors", shapes) as tensors:
+            yield Writer(feature, tensors)
 
     def ref(self, feature: str, row: str) -> str:
         """How the manifest names a row's vectors."""
@@ -71,24 +73,14 @@ class Kept:
         if self._used:
             shutil.rmtree(self.folder, ignore_errors=True)
             self._unfinished.rename(self.folder)
-            self._used = False
+
+    def clear(self) -> None:
+        """Take away what is unfinished."""
+        shutil.rmtree(self._unfinished, ignore_errors=True)
 
     @property
     def _unfinished(self) -> Path:
         return self.folder.with_name(f"{self.folder.name}.unfinished")
-
-    def __enter__(self) -> Self:
-        shutil.rmtree(self._unfinished, ignore_errors=True)  # of an import that was stopped
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._used:
-            shutil.rmtree(self._unfinished, ignore_errors=True)
 
 
 @dataclass(slots=True)
@@ -116,14 +108,18 @@ class Writer:
             what = f"{self.feature}: {total:,} values are not finite; they are zeros here"
             report.warn("not finite", what, *self.odd)
 
-    def __enter__(self) -> Self:
-        self.tensors.__enter__()
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.tensors.__exit__(kind, error, trace)
+@contextmanager
+def beside(manifest: Path, free: Callable[[], bool]) -> Iterator[Kept]:
+    """Where the vectors of a manifest go; what is unfinished in the end is taken away.
+
+    Args:
+        manifest: which names them.
+        free: see :class:`Kept`.
+    """
+    kept = Kept(manifest, free)
+    kept.clear()  # of an import that was stopped
+    try:
+        yield kept
+    finally:
+        kept.clear()

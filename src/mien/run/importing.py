@@ -20,7 +20,7 @@ from mien.errors import ConfigError, DataError
 from mien.importers import sides
 from mien.importers.corpus import Corpus, Options, Wish
 from mien.importers.counts import compare
-from mien.importers.kept import Kept
+from mien.importers.kept import beside
 from mien.importers.texts import lines_of
 from mien.run import record
 from mien.run.imported import ImportReport
@@ -58,8 +58,10 @@ def take_in(
     wanted = _lasting(wanted, within)
     root = _root(real.parent, within, within / (wanted.media or ""))
     # A folder of vectors beside a manifest that an import wrote is an import's own.
-    kept = Kept(real, lambda: replace or record.read(real) is not None)
-    with Bar("looking", None, unit="files", quiet=quiet) as bar, kept:
+    with (
+        Bar("looking", None, unit="files", quiet=quiet) as bar,
+        beside(real, lambda: replace or record.read(real) is not None) as kept,
+    ):
         place, progress = Place.of(real, root), _counted(bar)
         found = corpus.read(Wish(source, place, wanted, corpus.task, progress, kept))
         rows = sides.apart(found.rows, found.report, keep=wanted.keep_leaks)
