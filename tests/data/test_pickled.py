@@ -6,6 +6,7 @@ import contextlib
 import io
 import pickle
 import struct
+import tracemalloc
 from collections import OrderedDict, defaultdict
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,23 @@ def test_large_arrays_stay_in_the_file_and_are_read_in_stretches(
         assert len(blocks) > 1
         assert {block.dtype for block in blocks} == {np.dtype("f4")}
         assert np.array_equal(np.concatenate(blocks), whole.astype("f4"))
+
+
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_an_array_is_never_held_whole(protocol: int, tmp_path: Path) -> None:
+    size = 48 * 2**20
+    path = tmp_path / "a.pkl"
+    with path.open("wb") as file:
+        pickle.dump([np.zeros((size // 8000, 1000))], file, protocol)
+    tracemalloc.start()
+    try:
+        with pickled.opened(path) as (found,):
+            rows = sum(len(block) for block in found.blocks(np.float32))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert rows == size // 8000
+    assert peak < size / 2
 
 
 def python_2(name: bytes, state: bytes) -> bytes:

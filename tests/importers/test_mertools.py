@@ -72,9 +72,16 @@ def test_folders_are_named(tmp_path: Path) -> None:
 def test_a_sentiment_where_there_is_one(tmp_path: Path) -> None:
     part = {f"v{n}_{n}": {"emo": 0, "val": n / 2 - 1} for n in range(5)}
     _, rows = brought_in("mertools", labels(tmp_path / "label.npz", train=part, test={}))
-    assert rows["v4_4"].labels == {"sentiment": 1.0}
+    assert (rows["v4_4"].labels, rows["v4_4"].source) == ({"sentiment": 1.0}, "v4")
     _, rows = brought_in("mertools", labels(tmp_path / "all.npz", whole=part))
     assert {row.split for row in rows.values()} == {None}
+
+
+def test_sessions_of_iemocap_are_folds(tmp_path: Path) -> None:
+    part = {f"Ses0{n}F_impro01_M000": {"emo": "xy"[n % 2], "val": 0} for n in (1, 2, 5)}
+    _, rows = brought_in("mertools", labels(tmp_path / "label.npz", whole=part))
+    row = rows["Ses05F_impro01_M000"]
+    assert (row.speaker, row.dialogue, row.fold) == ("Ses05M", "Ses05F_impro01", 4)
 
 
 def test_names_are_names_and_numbers_need_some(tmp_path: Path) -> None:

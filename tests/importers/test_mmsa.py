@@ -67,6 +67,10 @@ def test_the_same_again_changes_nothing_and_foreign_folders_stay(tmp_path: Path)
     with pytest.raises(DataError, match="no import wrote it"):
         brought_in("mmsa", path, tmp_path / "mine.jsonl")
     assert not (tmp_path / "mine.jsonl").exists()
+    (tmp_path / "linked.features.unfinished").symlink_to(tmp_path / "mine.features")
+    with pytest.raises(DataError, match="no import wrote it"):
+        brought_in("mmsa", path, tmp_path / "linked.jsonl")
+    assert not list((tmp_path / "mine.features").iterdir())
 
 
 def test_a_manifest_elsewhere_needs_no_root(tmp_path: Path) -> None:

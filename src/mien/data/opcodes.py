@@ -18,7 +18,7 @@ from mien.errors import DataError
 LINE = 4096
 """Bytes of a line that is no text: a number, or the name of a class."""
 
-_AT_ONCE = 1 << 22  # bytes of something long that are held together
+_AT_ONCE = 1 << 20  # bytes of something long that are held together
 
 _COUNTED: Mapping[str, tuple[str, str]] = {
     "BINBYTES": ("<I", "bytes"),

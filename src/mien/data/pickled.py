@@ -46,8 +46,8 @@ def opened(path: Path) -> Iterator[Any]:
         try:
             yield read(file, os.fstat(file.fileno()).st_size)
         except DataError as error:
-            if error.where is not None and not error.where.startswith("byte "):
-                raise
+            if error.where is not None and Path(error.where).is_absolute():
+                raise  # another file
             where = f"{path}, {error.where}" if error.where else str(path)
             raise DataError(error.what, where=where, fix=error.fix) from error
 

@@ -25,7 +25,7 @@ Array = NDArray[Any]
 
 _KIND = re.compile(r"[<>=|]?(?:b1|[iu][1248]|f[248]|[US][0-9]{1,8}|O8?|O4)")
 _MANY = 2**40  # numbers along an axis, more than any file here has
-_AT_ONCE = 2**23  # bytes of a block
+_AT_ONCE = 2**22  # bytes of a block
 _WHOLE = 2**28  # bytes of an array that is read whole
 _LATIN = ("latin1", "latin-1", "latin_1", "iso-8859-1")
 

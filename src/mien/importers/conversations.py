@@ -251,8 +251,8 @@ def _written(file: _File, rows: Sequence[Row], kept: Kept, report: Report) -> It
         of.setdefault(str(row.dialogue), []).append(row.id)
     widths = dict[str, int]()
     for name in (name for name in FEATURES if name in file.held):
-        found = _vectors(file, name, next(iter(file.keys)))
-        widths[name] = len(found[0]) if found else 0
+        first = next((row for key in file.keys for row in _vectors(file, name, key)), ())
+        widths[name] = len(first)
         shapes = {row.id: (widths[name],) for row in rows}
         with kept.open(name, shapes) as out:
             for key in file.keys:

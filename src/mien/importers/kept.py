@@ -53,14 +53,18 @@ class Kept:
         Raises:
             DataError: a folder is there already that no import wrote.
         """
-        if not self._used and self.folder.exists() and not self.free():
-            raise DataError(
-                "there is such a folder already, and no import wrote it",
-                where=str(self.folder),
-                fix="give another --out, or say --replace to lose it",
-            )
+        if not self._used:
+            there = next((at for at in (self.folder, self._unfinished) if at.is_symlink()), None)
+            if there is None and self.folder.exists() and not self.free():
+                there = self.folder
+            if there is not None:
+                raise DataError(
+                    "there is such a folder already, and no import wrote it",
+                    where=str(there),
+                    fix="give another --out, or say --replace to lose it",
+                )
+            self._unfinished.mkdir(parents=True)
         self._used = True
-        self._unfinished.mkdir(parents=True, exist_ok=True)
         with writing(self._unfinished / f"{feature}.safetensors", shapes) as tensors:
             yield Writer(feature, tensors)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import re
 import zipfile
@@ -15,7 +16,7 @@ from mien.data import pickled
 from mien.data.findings import Report
 from mien.data.rows import FeatureRef, Row, Split
 from mien.errors import ConfigError, DataError
-from mien.importers import cuts, orders
+from mien.importers import cuts, iemocap, orders
 from mien.importers.classes import Classes
 from mien.importers.corpus import Corpus, Found, Wish
 from mien.importers.sayings import clean
@@ -53,18 +54,13 @@ def read(wish: Wish) -> Found:
         found: dict[str, Any] = {} if called is None else {"emotion": called}
         if scored and isinstance(score, int | float) and abs(score) <= _MOST:
             found["sentiment"] = float(score)
-        turn = _TURN.fullmatch(name)
-        rows.append(
-            Row(
-                id=name,
-                features=_features(name, folders, wish, report),
-                dialogue=turn[1] if turn else None,
-                source=turn[1] if turn else None,
-                turn=int(turn[2]) if turn else None,
-                split=sides.get(name),
-                labels=found,
-            )
+        row = Row(
+            id=name,
+            features=_features(name, folders, wish, report),
+            split=sides.get(name),
+            labels=found,
         )
+        rows.append(dataclasses.replace(row, **_called(name, scored=scored)))
     tasks = {} if classes is None else {"emotion": classes.task("emotion")}
     if scored:
         tasks["sentiment"] = TaskSpec(
@@ -76,6 +72,21 @@ def read(wish: Wish) -> Found:
         said = orders.judge(orders.MELD, tested, report)
         notes += [said] if said else []
     return Found(rows=rows, tasks=tasks, report=report, notes=notes)
+
+
+def _called(name: str, *, scored: bool) -> dict[str, Any]:
+    """What the name of a clip says: MELD's dialogues, IEMOCAP's actors, videos of MOSI."""
+    if turn := _TURN.fullmatch(name):
+        return {"dialogue": turn[1], "source": turn[1], "turn": int(turn[2])}
+    if match := iemocap.NAME.fullmatch(name):
+        return {
+            "speaker": f"Ses{match['session']}{match['who']}",
+            "dialogue": match["dialogue"],
+            "source": match["dialogue"],
+            "fold": int(match["session"]) - 1,
+        }
+    video = name.rpartition("_")[0]
+    return {"source": video} if scored and video else {}
 
 
 # -- labels ----------------------------------------------------------------------------------------
