@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 from mien.data import repeats
@@ -49,3 +50,5 @@ def test_parts_that_are_the_same_are_found_by_texts_and_by_content() -> None:
     assert not found(bare, ["x", "y", "y", "z"])
     assert not found(bare, ["x", None, "x", None])  # nobody can tell
     assert not found(bare)
+    videos = [dataclasses.replace(row, video=f"{row.id}.mp4") for row in rows[3:]]
+    assert "test is val" not in found(videos)  # said twice, and nobody looked at the films

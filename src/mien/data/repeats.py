@@ -22,7 +22,8 @@ def look(rows: Sequence[Row], keys: Sequence[str | None], report: Report) -> Non
 
     Args:
         rows: all rows.
-        keys: the content of each (see :mod:`mien.data.content`); None: its text stands for it.
+        keys: the content of each (see :mod:`mien.data.content`); None: of a row that is
+            text alone, the text stands for it.
         report: what is added to.
     """
     same = _parts(rows, keys)
@@ -47,7 +48,9 @@ def _parts(rows: Sequence[Row], keys: Sequence[str | None]) -> list[tuple[str, s
     held: dict[str, list[str | None]] = {}
     for row, key in zip(rows, keys, strict=True):
         if row.split is not None:
-            held.setdefault(row.split, []).append(key or (row.text and f"text {row.text}"))
+            bare = not (row.video or row.audio or row.features)
+            text = f"text {row.text}" if bare and row.text else None
+            held.setdefault(row.split, []).append(key or text)
     return [
         (one, two)
         for one, two in combinations(SPLITS, 2)
