@@ -110,6 +110,26 @@ def test_tokens_that_stand_the_other_way_round(tmp_path: Path) -> None:
         assert shapes[0] == shapes[1]
 
 
+def test_files_of_older_code_have_fewer_fields(tmp_path: Path) -> None:
+    """MulT's: scores (N, 1, 1), three texts as an id, no lengths, nothing said."""
+    held = mmsa(aligned=False)
+    made = {
+        split: {key: part[key] for key in ("text", "audio", "vision")}
+        | {
+            "labels": part["regression_labels"][:, None, None],
+            "id": np.array([[b"video", b"0.5", b"1.5"]] * len(part["id"])),
+        }
+        for split, part in held.items()
+    }
+    _, rows = brought_in("mmsa", kept(tmp_path / "mosi.pkl", made, 2))
+    row = rows["test-1"]
+    assert row.labels["sentiment"] == held["test"]["regression_labels"][1]
+    assert (row.text, row.source) == (None, None)
+    for feature, key in (("text", "text"), ("audio", "audio"), ("visual", "vision")):
+        found = features.load(row.features[feature], tmp_path)
+        assert np.array_equal(found, held["test"][key][1].astype(np.float32))
+
+
 def test_lengths_beyond_the_array_and_clips_without_positions(tmp_path: Path) -> None:
     held = mmsa(aligned=False)
     held["train"]["audio_lengths"][1] = 500

@@ -67,10 +67,9 @@ def take_in(
         rows = sides.apart(found.rows, found.report, keep=wanted.keep_leaks)
         root = root if any(_leads_out(row) for row in rows) else None
         licence = corpus.licence or wanted.licence
-        manifest = Manifest(rows, real, root, found.tasks, licence)
-        tasks = dict(found.tasks) | infer_tasks(manifest, NAMED)
-        manifest = dataclasses.replace(manifest, tasks=tasks)
-        counts = compare(rows, next(iter(tasks.values()), None), corpus.expected, found.report)
+        manifest = _declared(Manifest(rows, real, root, found.tasks, licence))
+        first = next(iter(manifest.tasks.values()), None)
+        counts = compare(rows, first, corpus.expected, found.report)
         made = record.Record.of(corpus.name, within, real, found.options or wanted)
         status = record.write(manifest, made, replace=replace)
         kept.finish()
@@ -86,6 +85,12 @@ def take_in(
         notes=[*remembered, *found.notes, *sides.unknown(rows), *_wide(root)],
         warnings=found.report.warnings,
     )
+
+
+def _declared(manifest: Manifest) -> Manifest:
+    """The same manifest with every task that its rows have labels of."""
+    tasks = dict(manifest.tasks) | infer_tasks(manifest, NAMED)
+    return dataclasses.replace(manifest, tasks=tasks)
 
 
 def asked(*, labels: str | None = None, fold: Mapping[str, str], **given: Any) -> Options:
