@@ -305,6 +305,18 @@ def test_a_bomb_of_the_memo_is_refused(inner: str) -> None:
         read(program + b".")
 
 
+@pytest.mark.parametrize("program", [b"]", b"(", b"}", b")\x94", b"N\x94"])
+def test_a_small_file_does_not_take_all_memory(
+    program: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pickled, "_STEPS", 1000)
+    with pytest.raises(DataError, match="more than 1,000 containers and calls"):
+        read(b"\x80\x04" + program * 1001)
+    numbers = list(map(float, range(5000)))  # these take what the file takes
+    for protocol in PROTOCOLS:
+        assert read(pickle.dumps({"x": numbers}, protocol)) == {"x": numbers}
+
+
 def test_a_pickle_that_is_cut_off_anywhere_is_an_error(tmp_path: Path) -> None:
     value = {"a": np.arange(40.0), "t": ("x" * 1100, [1, {2}]), "s": np.float32(1)}
     for protocol in PROTOCOLS:

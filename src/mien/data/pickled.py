@@ -23,11 +23,12 @@ from mien.errors import DataError
 APART = 1024
 """Bytes of a text or array that stay in the file."""
 
-_STEPS = 2**24  # instructions: of a corpus of a hundred thousand utterances there are fewer
+_STEPS = 2**22  # containers and calls: an array takes some ten
 _DEEP = 40  # containers within each other
 _TEXT = 2**20  # bytes of a text
 _TEXTS = 2**28  # of all long texts
 _SHORT = 256  # letters of a text that counts as one value
+_PLAIN = frozenset({float, int, bool, type(None)})
 _SPARE = 100_000  # values that may be the same one, beside those that the file holds
 
 _FIX = "mien opens pickles of numpy arrays and plain containers alone; it executes nothing"
@@ -118,6 +119,9 @@ class _Settled:
     def _container(self, value: Any, depth: int) -> tuple[Any, int]:
         inner: Any = value.value if isinstance(value, Numbers) else value
         items = list(inner.values()) if isinstance(inner, dict) else inner
+        if not isinstance(value, Numbers) and all(type(item) in _PLAIN for item in items):
+            self.values += 1 + len(items)  # most of all: long lists of numbers
+            return value, 1 + len(items)
         found = [self.of(item, depth) for item in items]
         self.values += 1 + len(found)
         size = 1 + sum(size for _, size in found)

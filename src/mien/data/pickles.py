@@ -96,16 +96,18 @@ def run(
         steps: where each stands, its name and its argument (:mod:`mien.data.opcodes`).
         names: as :func:`read` takes them.
         stored: the same.
-        most: how many instructions there may be: each may take memory.
+        most: how many instructions there may be of those that take more memory than the file.
 
     Raises:
         DataError: as of :func:`read`; it names the byte.
     """
     machine = _Machine(names, stored)
-    for number, (at, name, argument) in enumerate(_whole(steps)):
+    heavy = 0
+    for at, name, argument in _whole(steps):
         try:
-            if number >= most:
-                raise DataError(f"this pickle has more than {most:,} instructions")
+            heavy += name not in _LIGHT
+            if heavy > most:
+                raise DataError(f"this pickle has more than {most:,} containers and calls")
             machine.step(name, argument)
         except DataError as error:
             raise DataError(error.what, where=f"byte {at}", fix=error.fix) from error
@@ -138,6 +140,8 @@ _TUPLES = {"EMPTY_TUPLE": 0, "TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 _KEEP = frozenset({"PUT", "BINPUT", "LONG_BINPUT"})
 _FETCH = frozenset({"GET", "BINGET", "LONG_BINGET"})
 _NOTHING = frozenset({"PROTO", "FRAME", "STOP"})
+_LIGHT = _VALUES | _FETCH | _NOTHING | {*_CONSTANTS, "APPEND", "APPENDS"}
+"""Instructions that take little more memory than the bytes that stand for them."""
 
 
 @dataclass(slots=True)

@@ -57,10 +57,9 @@ def take_in(
     wanted, remembered = _options(corpus, real, options or Options())
     wanted = _lasting(wanted, within)
     root = _root(real.parent, within, within / (wanted.media or ""))
-    # A folder of vectors beside a manifest that an import wrote is an import's own.
     with (
         Bar("looking", None, unit="files", quiet=quiet) as bar,
-        beside(real, lambda: replace or record.read(real) is not None) as kept,
+        beside(real, lambda: replace or _ours(corpus, real)) as kept,
     ):
         place, progress = Place.of(real, root), _counted(bar)
         found = corpus.read(Wish(source, place, wanted, corpus.task, progress, kept))
@@ -85,6 +84,12 @@ def take_in(
         notes=[*remembered, *found.notes, *sides.unknown(rows), *_wide(root)],
         warnings=found.report.warnings,
     )
+
+
+def _ours(corpus: Corpus, manifest: Path) -> bool:
+    """Whether an earlier import of the corpus wrote the manifest, and so the vectors beside it."""
+    old = record.read(manifest)
+    return old is not None and old.corpus == corpus.name
 
 
 def _declared(manifest: Manifest) -> Manifest:
