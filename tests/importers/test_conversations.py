@@ -149,6 +149,8 @@ def test_an_order_is_checked_against_a_whole_test_part(right: bool, tmp_path: Pa
         ("audio", lambda held: held.__setitem__(0, np.zeros((2, 2))), "not a vector an utterance"),
         ("audio", lambda held: held.__setitem__(-1, np.zeros(9)), "was to come"),
         ("emotion", lambda held: held.__setitem__(0, 0.5), "no class number"),
+        ("emotion", lambda held: held.__setitem__(0, float("nan")), "no class number"),
+        ("emotion", lambda held: held.__setitem__(0, 10**400), "number of 1,329 bits"),
         ("emotion", lambda held: held.__setitem__(0, 6), "no class 6"),
         ("speakers", lambda held: held.__setitem__(0, {"a": 1}), "a speaker is neither"),
     ],

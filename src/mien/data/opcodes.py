@@ -18,6 +18,7 @@ from mien.errors import DataError
 LINE = 4096
 """Bytes of a line that is no text: a number, or the name of a class."""
 
+_BITS = 1000  # of a whole number: one of more is no float either
 _AT_ONCE = 1 << 20  # bytes of something long that are held together
 
 _COUNTED: Mapping[str, tuple[str, str]] = {
@@ -166,7 +167,10 @@ class _Tape:
             return self._long(length, form)
         if name in _LINES:
             return self._text(_LINES[name])
-        return None if kind is None else kind.reader(self)
+        found = None if kind is None else kind.reader(self)
+        if isinstance(found, int) and found.bit_length() > _BITS:
+            raise DataError(f"a number of {found.bit_length():,} bits")
+        return found
 
     def read(self, count: int) -> bytes:
         """So many bytes of a number."""

@@ -8,6 +8,7 @@ what comes out is walked once, and has a size.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ APART = 1024
 """Bytes of a text or array that stay in the file."""
 
 _STEPS = 2**22  # containers and calls: an array takes some ten
+_ITEMS = 2**22  # of a list that is kept as an array
 _DEEP = 40  # containers within each other
 _TEXT = 2**20  # bytes of a text
 _TEXTS = 2**28  # of all long texts
@@ -173,6 +175,8 @@ def array(value: Any) -> Array | None:
 def items(value: Any) -> list[Any] | None:
     """The items of a list, of a set or of an array; None: something else."""
     if isinstance(value, Stored) and value.shape:
+        if math.prod(value.shape) > _ITEMS:
+            raise DataError(f"an array of the shape {value.shape}, where a list should be")
         try:
             return [item for block in value.blocks() for item in block.tolist()]
         except ValueError as error:  # letters that no text can hold

@@ -25,6 +25,7 @@ Array = NDArray[Any]
 
 _KIND = re.compile(r"[<>=|]?(?:b1|[iu][1248]|f[248]|[US][0-9]{1,8}|O8?|O4)")
 _MANY = 2**40  # numbers along an axis, more than any file here has
+_EMPTY = 2**20  # rows of an array that has nothing in them
 _AT_ONCE = 2**22  # bytes of a block
 _WHOLE = 2**28  # bytes of an array that is read whole
 _LATIN = ("latin1", "latin-1", "latin_1", "iso-8859-1")
@@ -150,6 +151,8 @@ class Kind(Built):
         if not isinstance(word, str) or not _KIND.fullmatch(word):
             raise DataError(f"an array in this pickle is of {str(word)[:50]!r}: no plain numbers")
         self.dtype = np.dtype("O" if "O" in word else word)
+        if not self.dtype.itemsize:
+            raise DataError("an array in this pickle has texts without letters")
 
     def build(self, state: Any) -> None:
         """Take the order of the bytes; names of fields and dates are no plain numbers."""
@@ -226,6 +229,10 @@ def _shape(shape: Any) -> tuple[int, ...]:
         raise DataError("an array in this pickle has a shape that is none")
     if not all(type(n) is int and 0 <= n < _MANY for n in shape):
         raise DataError("an array in this pickle has a shape that is none")
+    if math.prod(n for n in shape if n) > _MANY:
+        raise DataError("an array in this pickle has a shape that is none")
+    if 0 in shape and max(shape) > _EMPTY:  # whoever walks its rows would never end
+        raise DataError(f"an array in this pickle has nothing in {max(shape):,} rows")
     return shape
 
 

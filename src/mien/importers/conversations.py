@@ -87,6 +87,8 @@ def _dialogues(file: _File, report: Report, notes: list[str]) -> None:
             report.warn("missing", f"dialogues that {split} names, and that are not here", *absent)
         lists[split] = [key for key in keys if isinstance(key, str | int) and key in there]
     names = {key: _name(key) for keys in lists.values() for key in keys}
+    if len(set(names.values())) < len(names):
+        raise DataError("two dialogues of this file are called alike")
     parts = {split: [names[key] for key in keys] for split, keys in lists.items()}
     sides = cuts.settle(parts, report, "dialogues")
     file.called = names
@@ -123,7 +125,7 @@ def _held_out(file: _File) -> Iterator[str]:
 
 
 def _name(key: str | int) -> str:
-    return key[:200] if isinstance(key, str) and key else f"dia{key}"
+    return (clean(key[:200]) or "dialogue") if isinstance(key, str) else f"dia{key}"
 
 
 def _order(file: _File, wish: Wish, notes: list[str]) -> tuple[str, ...]:
@@ -201,8 +203,8 @@ def _row(
 
 def _class(value: Any, names: Sequence[str]) -> str | None:
     """The class of a number; None for a negative one, which is no annotation."""
-    if not isinstance(value, int | float) or value != int(value):
-        raise DataError(f"a label is {str(value)[:50]!r}, no class number")
+    if not isinstance(value, int | float) or not float(value).is_integer():
+        raise DataError(f"a label is a {type(value).__name__}, no class number")
     if value < 0:
         return None
     if value >= len(names):
@@ -225,7 +227,7 @@ def _speaker(value: Any, dialogue: str) -> str | None:
     if marks is None or marks.ndim > 1 or marks.size > _WIDE:
         raise DataError("a speaker is neither a name nor a row of zeros and a one")
     if marks.ndim == 0:
-        return f"speaker-{int(marks)}"
+        return f"speaker-{marks}"
     ones = np.flatnonzero(marks)
     return f"speaker-{ones[0]}" if len(ones) == 1 else None
 

@@ -144,7 +144,7 @@ def utterances(field: Any, dialogue: Any, name: str) -> Sequence[Any]:
     """
     held = field.get(dialogue) if isinstance(field, dict) else None
     if isinstance(held, Stored) and len(held.shape) == 2:
-        return [row for block in held.blocks() for row in block]
+        return list(held.read())
     found = pickled.items(held)
     if found is None:
         raise DataError(f"field {name!r} has nothing of dialogue {str(dialogue)[:80]!r}")

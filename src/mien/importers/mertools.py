@@ -151,9 +151,12 @@ def _labels(data: bytes, name: str) -> dict[str, dict[str, Any]]:
 def _word(label: Any) -> str:
     if isinstance(label, float) and label.is_integer():
         label = int(label)
-    if not isinstance(label, str | int):
-        raise DataError(f"a label is {str(label)[:50]!r}, no class")
-    return str(label)
+    found = clean(label) if isinstance(label, str) else None
+    if isinstance(label, int) and abs(label) < 2**31:
+        found = str(label)
+    if found is None:
+        raise DataError(f"a label is a {type(label).__name__} that is no class")
+    return found
 
 
 def _classes(

@@ -121,7 +121,7 @@ def _part(split: Split, held: Mapping[str, Any], report: Report) -> _Part:
 
 def _values(value: Any, key: str) -> Floats:
     found = pickled.array(value)
-    if found is None or found.size != len(found):
+    if found is None or not found.ndim or found.size != len(found):
         raise DataError(f"{key} is not one number a clip")
     return found.reshape(-1).astype(np.float64)
 

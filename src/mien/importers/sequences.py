@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import DataError, MissingExtra
+from mien.importers.sayings import clean
 
 Array = NDArray[Any]
 
@@ -84,6 +85,9 @@ def opened(path: Path) -> Iterator[Sequence]:
             raise DataError(f"this is no file of the SDK: {error}", where=str(path)) from error
         if data is None or not hasattr(data, "keys"):
             raise DataError(f"this is no file of the SDK: it has {names[:5]}", where=str(path))
+        odd = next((video for video in data if clean(video) != video), None)
+        if odd is not None:
+            raise DataError(f"a video is called {odd[:50]!a}", where=str(path))
         yield Sequence(str(names[0]), path, tuple(map(str, data)), data)
 
 
