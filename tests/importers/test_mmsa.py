@@ -133,9 +133,10 @@ def test_files_of_older_code_have_fewer_fields(tmp_path: Path) -> None:
 def test_lengths_beyond_the_array_and_clips_without_positions(tmp_path: Path) -> None:
     held = mmsa(aligned=False)
     held["train"]["audio_lengths"][1] = 500
+    held["train"]["audio_lengths"][3] = float("nan")
     held["train"]["vision_lengths"][2] = 0
     report, rows = brought_in("mmsa", kept(tmp_path / "mosi.pkl", held))
-    assert warned(report)["length"] == ["trainvideo0$_$1"]
+    assert warned(report)["length"] == ["trainvideo0$_$1", "trainvideo1$_$3"]
     assert features.shape(rows["trainvideo0$_$1"].features["audio"], tmp_path) == (11, 5)
     assert "visual" not in rows["trainvideo1$_$2"].features
 

@@ -156,12 +156,14 @@ def _lengths(name: str, part: _Part, count: int, report: Report) -> Integers:
         return np.full(count, most)
     if given is None and most != _tokens_most(part.held):
         return np.full(count, most)
-    if (said > most).any() or (said < 0).any():
+    odd = ~((said >= 0) & (said <= most))  # also where it is no number
+    if odd.any():
         report.warn(
-            "length", f"lengths of {name} that its array does not have; the array's own is taken",
-            *(part.names[index] for index in np.flatnonzero((said > most) | (said < 0))),
-        )  # fmt: skip
-    return np.clip(said, 0, most).astype(np.int64)
+            "length",
+            f"lengths of {name} that its array does not have; the array's own is taken",
+            *(part.names[index] for index in np.flatnonzero(odd)),
+        )
+    return np.where(odd, most, said).astype(np.int64)
 
 
 def _tokens(held: Mapping[str, Any], count: int) -> Floats | None:
@@ -229,8 +231,9 @@ def _row(part: _Part, index: int, features: list[str], kept: Kept) -> Row:
 def _tasks(parts: list[_Part]) -> dict[str, TaskSpec]:
     """A score from -3 to 3, or from -1 to 1 where each modality has one of its own (CH-SIMS)."""
     names = list(dict.fromkeys(name for part in parts for name in part.scores))
-    low = max(float(np.nanmax(np.abs(part.scores["sentiment"]))) for part in parts)
-    most = 1.0 if len(names) > 1 and low <= 1 else 3.0
+    scores = np.concatenate([part.scores["sentiment"] for part in parts])
+    within = bool((np.abs(scores[np.isfinite(scores)]) <= 1).all())
+    most = 1.0 if len(names) > 1 and within else 3.0
     return {
         name: TaskSpec(
             name=name, problem=Problem.REGRESSION, labels=(name,), ranges=((-most, most),)
