@@ -39,12 +39,14 @@ class Layout:
     Args:
         name: whose code reads it.
         fields: in their order.
-        meld: whether only MELD comes so.
+        meld: whether MELD comes so.
+        others: whether other corpora come so too.
     """
 
     name: str
     fields: tuple[str, ...]
     meld: bool = False
+    others: bool = False
 
 
 LAYOUTS = (
@@ -66,12 +68,14 @@ LAYOUTS = (
         ("ids", "speakers", "emotion", "text", "audio", "visual", "sentence", "train", "test"),
     ),
     Layout(
-        "COSMIC's MELD",
+        "COSMIC's MELD and EmoryNLP",
         ("speakers", "emotion", "sentiment", *_LAYERS, "sentence", "train", "test", "val"),
         meld=True,
+        others=True,
     ),
     Layout(
-        "COSMIC's IEMOCAP", ("speakers", "emotion", *_LAYERS, "sentence", "train", "test", "val")
+        "COSMIC's IEMOCAP and DailyDialog",
+        ("speakers", "emotion", *_LAYERS, "sentence", "train", "test", "val"),
     ),
     Layout(
         "SDT's IEMOCAP",

@@ -68,7 +68,7 @@ def read(wish: Wish) -> Found:
             ranges=((-_MOST, _MOST),),
         )  # fmt: skip
     if classes is not None and classes.names == orders.MELD.others["MERTools"]:
-        tested = [str(row.labels["emotion"]) for row in rows if row.split == "test"]
+        tested = [str(row.labels.get("emotion")) for row in rows if row.split == "test"]
         said = orders.judge(orders.MELD, tested, report)
         notes += [said] if said else []
     return Found(rows=rows, tasks=tasks, report=report, notes=notes)
