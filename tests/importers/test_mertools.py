@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import zipfile
 from pathlib import Path
@@ -124,6 +125,11 @@ def test_hostile_labels_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     ):
         with pytest.raises(DataError, match=said):
             brought_in("mertools", labels(tmp_path / "l.npz", train=value))  # type: ignore[arg-type]
+    whole = labels(tmp_path / "l.npz", train={"a": {"emo": "x"}}).read_bytes()
+    for at in range(0, len(whole), 5):  # a damaged byte is a value or an error
+        (tmp_path / "l.npz").write_bytes(whole[:at] + b"\xff" + whole[at + 1 :])
+        with contextlib.suppress(DataError):
+            brought_in("mertools", tmp_path / "l.npz", replace=True)
     (tmp_path / "l.npz").write_bytes(b"PK")
     with pytest.raises(DataError, match="not an npz"):
         brought_in("mertools", tmp_path / "l.npz")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from mien.data.findings import Report
 from mien.data.rows import FeatureRef, Label, Row, Split
 from mien.errors import ConfigError, DataError
-from mien.importers import cuts, sequences
+from mien.importers import cuts, orders, sequences
 from mien.importers.corpus import Corpus, Found, Wish
 from mien.importers.kept import Kept
 from mien.importers.parts import parts
@@ -31,9 +31,6 @@ _WORDS = {
     "visual": ("facet", "openface", "visual", "vision"),
     "text": ("glove", "bert", "wordvectors"),
 }
-_SENTIMENT = TaskSpec(
-    name="sentiment", problem=Problem.REGRESSION, labels=("sentiment",), ranges=((-3.0, 3.0),)
-)
 _EMOTION = TaskSpec(name="emotion", problem=Problem.MANY_OF_N, labels=EMOTIONS)
 _SILENCE = b"sp"
 
@@ -88,7 +85,7 @@ def read(wish: Wish) -> Found:
         notes.append("the SDK keeps its parts in code: --split train=LIST names videos, one a line")
     notes.append("an emotion is present where its value is above 0; several may be, or none")
     six = any("emotion" in clip.labels for clip in clips)
-    tasks = ({"emotion": _EMOTION} if six else {}) | {"sentiment": _SENTIMENT}
+    tasks = ({"emotion": _EMOTION} if six else {}) | {"sentiment": orders.score()}
     return Found(rows=rows, tasks=tasks, report=report, notes=notes)
 
 

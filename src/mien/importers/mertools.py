@@ -6,6 +6,7 @@ import dataclasses
 import io
 import re
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,6 @@ from mien.importers.classes import Classes
 from mien.importers.corpus import Corpus, Found, Wish
 from mien.importers.sayings import clean
 from mien.importers.search import Search
-from mien.types import Problem, TaskSpec
 
 _MEMBERS: Mapping[str, Split | None] = {
     "train_corpus": "train", "val_corpus": "val", "test_corpus": "test", "whole_corpus": None,
@@ -29,6 +29,11 @@ _MEMBERS: Mapping[str, Split | None] = {
 _BYTES = 2**28  # of the labels of a corpus, unpacked
 _TURN = re.compile(r"((?:train|val|dev|test)_dia[0-9]+)_utt([0-9]+)")
 _MOST = 3.0
+_BROKEN = (
+    *(zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, SyntaxError, RuntimeError),
+    MemoryError,
+)
+"""What zipfile and numpy raise of a damaged file."""
 _HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
@@ -63,10 +68,7 @@ def read(wish: Wish) -> Found:
         rows.append(dataclasses.replace(row, **_called(name, scored=scored)))
     tasks = {} if classes is None else {"emotion": classes.task("emotion")}
     if scored:
-        tasks["sentiment"] = TaskSpec(
-            name="sentiment", problem=Problem.REGRESSION, labels=("sentiment",),
-            ranges=((-_MOST, _MOST),),
-        )  # fmt: skip
+        tasks["sentiment"] = orders.score(most=_MOST)
     if classes is not None and classes.names == orders.MELD.others["MERTools"]:
         tested = [str(row.labels.get("emotion")) for row in rows if row.split == "test"]
         said = orders.judge(orders.MELD, tested, report)
@@ -115,7 +117,7 @@ def _corpus(file: Path) -> dict[Split | None, dict[str, dict[str, Any]]]:
                     found[split] = _labels(_member(archive, f"{name}.npy"), name)
     except DataError as error:
         raise DataError(error.what, where=str(file), fix=error.fix) from error
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError) as error:
+    except _BROKEN as error:
         raise DataError(f"this is not an npz file: {error}", where=str(file)) from error
     if not any(found.values()):
         raise DataError(f"there is none of {', '.join(_MEMBERS)} in this file", where=str(file))

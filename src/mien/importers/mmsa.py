@@ -19,11 +19,11 @@ from mien.data.findings import Report
 from mien.data.rows import Row, Split
 from mien.data.stored import Stored
 from mien.errors import DataError
-from mien.importers import cuts
+from mien.importers import cuts, orders
 from mien.importers.corpus import Corpus, Found, Wish
 from mien.importers.kept import Kept, Writer
 from mien.importers.sayings import clean
-from mien.types import Problem, TaskSpec
+from mien.types import TaskSpec
 
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -234,12 +234,7 @@ def _tasks(parts: list[_Part]) -> dict[str, TaskSpec]:
     scores = np.concatenate([part.scores["sentiment"] for part in parts])
     within = bool((np.abs(scores[np.isfinite(scores)]) <= 1).all())
     most = 1.0 if len(names) > 1 and within else 3.0
-    return {
-        name: TaskSpec(
-            name=name, problem=Problem.REGRESSION, labels=(name,), ranges=((-most, most),)
-        )
-        for name in names
-    }
+    return {name: orders.score(name, most) for name in names}
 
 
 def _counted(parts: list[_Part]) -> Iterator[str]:

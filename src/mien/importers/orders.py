@@ -57,6 +57,11 @@ def task(name: str, labels: Sequence[str]) -> TaskSpec:
     return TaskSpec(name=name, problem=Problem.ONE_OF_N, labels=tuple(labels), invalid=(-1.0,))
 
 
+def score(name: str = "sentiment", most: float = 3.0) -> TaskSpec:
+    """A sentiment as a number, from the most negative to the most positive."""
+    return TaskSpec(name=name, problem=Problem.REGRESSION, labels=(name,), ranges=((-most, most),))
+
+
 def judge(known: Known, labels: Sequence[str], report: Report) -> str | None:
     """Compare the classes of a whole test part with those it is known to have.
 
