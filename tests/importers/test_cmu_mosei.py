@@ -85,6 +85,8 @@ def test_a_file_is_named_where_two_fit(h5py: Any, tmp_path: Path) -> None:
     assert features.load(rows["video0[0]"].features["visual"], tmp_path).tolist() == [[9]]
     assert "visual" not in rows["video1[0]"].features
     assert len(warned(report)["missing"]) == 5
+    with pytest.raises(MienError, match="no name of a feature"):
+        brought_in("cmu-mosei", tmp_path, column={"features.../x": "Face.csd"})
     with pytest.raises(MienError, match="names no feature"):
         brought_in("cmu-mosei", tmp_path, column={"features.visual": "none.csd"})
 
@@ -132,6 +134,9 @@ def test_labels_that_do_not_fit(
 
 
 def test_a_stretch_that_ends_before_it_begins_is_left_out(h5py: Any, tmp_path: Path) -> None:
+    sequence(tmp_path / "L.csd", "Opinion Segment Labels", {"a": ([[2, 1]], [[1.0]])}, h5py)
+    with pytest.raises(DataError, match="no stretch"):
+        brought_in("cmu-mosei", tmp_path)
     made = {"a": ([[2, 1], [0, 1], [0, np.nan]], [[1.0], [2.0], [3.0]])}
     sequence(tmp_path / "L.csd", "Opinion Segment Labels", made, h5py)
     report, rows = brought_in("cmu-mosei", tmp_path)

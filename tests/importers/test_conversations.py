@@ -36,8 +36,7 @@ def test_every_layout_is_recognised(
     fields, held = made(layout, form=form)
     path = kept(tmp_path / "x.pkl", fields, protocol)
     order = orders.MELD.order if layout.meld else orders.IEMOCAP.order
-    words: dict[str, Any] = {"labels": ",".join(order)} if layout.others else {}
-    report, rows = brought_in("conversations", path, keep_leaks=True, **words)
+    report, rows = brought_in("conversations", path, keep_leaks=True)
     assert f"read as {layout.name}: {', '.join(layout.fields)}" in report.notes
     assert len(rows) == sum(map(len, held["emotion"].values()))
     manifest = Manifest.read(tmp_path / "x.jsonl")
@@ -54,29 +53,9 @@ def test_every_layout_is_recognised(
             for name, ref in row.features.items():
                 found = features.load(ref, manifest.place)
                 assert np.allclose(found, held[name][key][turn])
-            if "sentiment" in layout.fields and not layout.others:
+            if "sentiment" in layout.fields:
                 assert row.labels["polarity"] == orders.POLARITY[held["sentiment"][key][turn]]
     assert check(manifest.only([row for row in manifest.rows if row.split == "train"])).ok
-
-
-def test_a_layout_that_other_corpora_share_is_melds_where_it_has_all_its_dialogues(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    layout = BY_NAME["COSMIC's MELD and EmoryNLP"]
-    fields, held = made(layout)
-    path = kept(tmp_path / "x.pkl", fields)
-    with pytest.raises(DataError, match="which emotion a number means"):
-        brought_in("conversations", path)
-    report, rows = brought_in("conversations", path, labels="a,b,c,d,e,f,g")
-    assert "which sentiment a number means is not known here; they are left out" in report.notes
-    assert set(rows["b0_utt0"].labels) == {"emotion"}
-    monkeypatch.setattr("mien.importers.conversations._MELD_DIALOGUES", 6)
-    (tmp_path / "x.import.yaml").unlink()
-    _, rows = brought_in("conversations", path, replace=True)
-    assert rows["b0_utt0"].labels == {
-        "emotion": orders.MELD.order[held["emotion"]["b0"][0]],
-        "polarity": orders.POLARITY[held["sentiment"]["b0"][0]],
-    }
 
 
 def test_an_utterance_without_a_label(tmp_path: Path) -> None:
@@ -116,7 +95,7 @@ def test_melds_held_out_part_is_found_again_by_its_numbers(tmp_path: Path) -> No
 
 
 def test_test_dialogues_in_train_are_reported(tmp_path: Path) -> None:
-    fields, held = made(BY_NAME["COSMIC's IEMOCAP and DailyDialog"])
+    fields, held = made(BY_NAME["COSMIC's IEMOCAP, EmoryNLP and DailyDialog"])
     held["train"].append(held["test"][0])
     held["train"].append("Ses01F_absent")
     fields[-2].append(held["val"][0])
@@ -132,9 +111,7 @@ def test_test_dialogues_in_train_are_reported(tmp_path: Path) -> None:
 
 
 def test_an_order_is_named_where_nobody_can_know_it(tmp_path: Path) -> None:
-    layout = BY_NAME[
-        "COSMIC's IEMOCAP and DailyDialog"
-    ]  # as COSMIC also keeps corpora of other classes
+    layout = BY_NAME["COSMIC's IEMOCAP, EmoryNLP and DailyDialog"]
     fields, _ = conversations(layout.fields, MELD_PARTS)
     path = kept(tmp_path / "other.pkl", tuple(fields))
     with pytest.raises(DataError, match="which emotion a number means"):

@@ -72,6 +72,8 @@ def read(wish: Wish) -> Found:
                 fix="CMU_MOSEI_Labels.csd, beside the files of vectors",
             )
         clips = list(_clips(labels[0], report, wish))
+        if not clips:
+            raise DataError("no stretch of any video is annotated", where=str(labels[0].path))
         used = _features(files, wish, report)
         words = next((file for file in files if file.name.lower() == "words"), None)
         if words is not None:

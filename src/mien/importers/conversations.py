@@ -28,7 +28,6 @@ _WIDE = 2**16  # numbers of a vector
 # MELD as COSMIC numbers its dialogues; 60 is not there. Files whose train holds val count alike.
 _MELD = {"train": (0, 1038), "val": (1039, 1152), "test": (1153, 1432)}
 _MELD_GONE = 60
-_MELD_DIALOGUES = 1432
 
 
 @dataclass(slots=True)
@@ -66,8 +65,6 @@ def read(wish: Wish) -> Found:
     tasks = {"emotion": orders.task("emotion", labels)}
     if any("polarity" in row.labels for row in rows):
         tasks["polarity"] = orders.task("polarity", orders.POLARITY)
-    elif "sentiment" in held:
-        notes.append("which sentiment a number means is not known here; they are left out")
     if file.known is not None:
         tested = [str(row.labels.get("emotion")) for row in rows if row.split == "test"]
         said = orders.judge(file.known, tested, report)
@@ -103,7 +100,7 @@ def _dialogues(file: _File, report: Report, notes: list[str]) -> None:
     sessions = all(isinstance(key, str) and _SESSION.fullmatch(key) for key in file.keys)
     if sessions:
         file.known = orders.IEMOCAP
-    elif file.layout.meld and (not file.layout.others or len(file.keys) == _MELD_DIALOGUES):
+    elif file.layout.meld:
         file.known = orders.MELD
     notes += _held_out(file)
 
@@ -194,7 +191,7 @@ def _row(
 ) -> Row:
     dialogue = file.called[key]
     found = {"emotion": _class(said["emotion"], labels)}
-    if "sentiment" in said and file.known is orders.MELD:
+    if "sentiment" in said:
         found["polarity"] = _class(said["sentiment"], orders.POLARITY)
     return Row(
         id=given.get((key, turn)) or f"{dialogue}_utt{turn}",

@@ -6,6 +6,7 @@ They lie in ``NAME.features`` beside the manifest. Until all of it is there, the
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,9 +19,11 @@ from numpy.typing import NDArray
 
 from mien.data.findings import Report
 from mien.data.tensors import Tensors, writing
-from mien.errors import DataError
+from mien.errors import ConfigError, DataError
 
 Floats = NDArray[np.float32]
+
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,60}")
 
 
 @dataclass(slots=True)
@@ -51,8 +54,11 @@ class Kept:
             shapes: of each row that has it, by the row's id, in the order in which they will come.
 
         Raises:
+            ConfigError: no file can be called so.
             DataError: a folder is there already that no import wrote.
         """
+        if not _NAME.fullmatch(feature):
+            raise ConfigError(f"{feature!r} is no name of a feature", fix="letters, digits and _")
         if not self._used:
             there = next((at for at in (self.folder, self._unfinished) if at.is_symlink()), None)
             if there is None and self.folder.exists() and not self.free():

@@ -39,14 +39,12 @@ class Layout:
     Args:
         name: whose code reads it.
         fields: in their order.
-        meld: whether MELD comes so.
-        others: whether other corpora come so too.
+        meld: whether only MELD comes so.
     """
 
     name: str
     fields: tuple[str, ...]
     meld: bool = False
-    others: bool = False
 
 
 LAYOUTS = (
@@ -68,13 +66,12 @@ LAYOUTS = (
         ("ids", "speakers", "emotion", "text", "audio", "visual", "sentence", "train", "test"),
     ),
     Layout(
-        "COSMIC's MELD and EmoryNLP",
+        "COSMIC's MELD",
         ("speakers", "emotion", "sentiment", *_LAYERS, "sentence", "train", "test", "val"),
         meld=True,
-        others=True,
     ),
     Layout(
-        "COSMIC's IEMOCAP and DailyDialog",
+        "COSMIC's IEMOCAP, EmoryNLP and DailyDialog",
         ("speakers", "emotion", *_LAYERS, "sentence", "train", "test", "val"),
     ),
     Layout(
