@@ -79,10 +79,12 @@ def test_melds_held_out_part_is_found_again_by_its_numbers(tmp_path: Path) -> No
     keys = [number for number in range(1433) if number != 60]
     parts = ([n for n in keys if n < 1039], [n for n in keys if 1039 <= n < 1153], keys[1152:])
     layout = BY_NAME["conv-emotion's MELD"]
-    fields, _ = conversations(layout.fields, parts, long=1)
+    fields, held = conversations(layout.fields, parts, long=1)
+    held["ids"][1100] = [7]
     report, rows = brought_in("conversations", kept(tmp_path / "m.pkl", fields), keep_leaks=True)
     assert any("dialogues 1039 to 1152 are val" in note for note in report.notes)
-    assert {row.split for row in rows.values() if row.dialogue == "dia1100"} == {"val"}
+    row = rows["dev_dia61_utt7"]  # as its tables call it
+    assert (row.split, row.dialogue, row.turn) == ("val", "dev_dia61", 7)
     sizes = {
         split: len({row.dialogue for row in rows.values() if row.split == split})
         for split in ("train", "val", "test")

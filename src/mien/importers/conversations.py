@@ -24,6 +24,7 @@ from mien.importers.sayings import clean
 _SESSION = re.compile(r"(?P<session>Ses0[1-5])[FM]_\w+")
 _LISTS: tuple[Split, ...] = ("train", "val", "test")
 _WIDE = 2**16  # numbers of a vector
+_MOST = 10_000  # utterances of a dialogue
 
 # MELD as COSMIC numbers its dialogues; 60 is not there. Files whose train holds val count alike.
 _MELD = {"train": (0, 1038), "val": (1039, 1152), "test": (1153, 1432)}
@@ -40,6 +41,7 @@ class _File:
         known: the corpus that it is probably of.
         keys: of the dialogues that a part names, in their order, and the part.
         called: key of a dialogue -> its name.
+        numbers: key of a dialogue -> numbers of its utterances, where the file has such.
     """
 
     layout: Layout
@@ -47,6 +49,7 @@ class _File:
     known: orders.Known | None = None
     keys: dict[Any, Split] = field(default_factory=dict)
     called: dict[Any, str] = field(default_factory=dict)
+    numbers: dict[Any, list[int]] = field(default_factory=dict)
 
 
 def read(wish: Wish) -> Found:
@@ -103,6 +106,7 @@ def _dialogues(file: _File, report: Report, notes: list[str]) -> None:
     elif file.layout.meld:
         file.known = orders.MELD
     notes += _held_out(file)
+    _as_tables_call_them(file)
 
 
 def _held_out(file: _File) -> Iterator[str]:
@@ -125,6 +129,19 @@ def _held_out(file: _File) -> Iterator[str]:
             "this file has no held-out part, or counts it as train: a training holds dialogues of "
             "train out for that, never of test"
         )
+
+
+def _as_tables_call_them(file: _File) -> None:
+    """MELD's own names, part and number within it, where the utterances have their own numbers too.
+
+    So vectors of such a file, rows of its tables and files of MERTools can be told to be the same.
+    """
+    numbered = {n for first, last in _MELD.values() for n in range(first, last + 1)} - {_MELD_GONE}
+    if file.known is orders.MELD and "ids" in file.held and set(file.keys) == numbered:
+        for part, (first, last) in _MELD.items():
+            word = "dev" if part == "val" else part
+            for number in numbered & {*range(first, last + 1)}:
+                file.called[number] = f"{word}_dia{number - first}"
 
 
 def _name(key: str | int) -> str:
@@ -165,6 +182,8 @@ def _rows(file: _File, labels: Sequence[str], wish: Wish) -> list[Row]:
         lengths = {name: len(values) for name, values in said.items()}
         if len(set(lengths.values())) > 1:
             raise DataError(f"dialogue {file.called[key]!r} has {_shown(lengths)}")
+        if len(file.numbers.get(key, ())) != lengths["emotion"]:
+            file.numbers.pop(key, None)
         for turn in range(lengths["emotion"]):
             one = {name: values[turn] for name, values in said.items()}
             try:
@@ -194,14 +213,19 @@ def _row(
     if "sentiment" in said:
         found["polarity"] = _class(said["sentiment"], orders.POLARITY)
     return Row(
-        id=given.get((key, turn)) or f"{dialogue}_utt{turn}",
+        id=given.get((key, turn)) or f"{dialogue}_utt{_number(file, key, turn)}",
         text=clean(said["sentence"]),
         speaker=_speaker(said["speakers"], dialogue),
         dialogue=dialogue,
-        turn=turn,
+        turn=_number(file, key, turn),
         split=split,
         labels={task: label for task, label in found.items() if label is not None},
     )
+
+
+def _number(file: _File, key: Any, turn: int) -> int:
+    """The number of an utterance in its dialogue: its own, where it has one, else its place."""
+    return file.numbers[key][turn] if key in file.numbers else turn
 
 
 def _class(value: Any, names: Sequence[str]) -> str | None:
@@ -242,6 +266,9 @@ def _ids(file: _File) -> dict[tuple[Any, int], str]:
     found: dict[tuple[Any, int], str] = {}
     for key in file.keys:
         names = pickled.items(file.held["ids"].get(key)) or []
+        if all(type(name) is int and 0 <= name < _MOST for name in names):
+            if names == sorted(set(names)):
+                file.numbers[key] = names
         found |= {(key, n): text for n, name in enumerate(names) if (text := clean(name))}
     return found if len(set(found.values())) == len(found) else {}
 
