@@ -266,9 +266,9 @@ def _ids(file: _File) -> dict[tuple[Any, int], str]:
     found: dict[tuple[Any, int], str] = {}
     for key in file.keys:
         names = pickled.items(file.held["ids"].get(key)) or []
-        if all(type(name) is int and 0 <= name < _MOST for name in names):
-            if names == sorted(set(names)):
-                file.numbers[key] = names
+        whole = all(type(name) is int and 0 <= name < _MOST for name in names)
+        if whole and names == sorted(set(names)):
+            file.numbers[key] = names
         found |= {(key, n): text for n, name in enumerate(names) if (text := clean(name))}
     return found if len(set(found.values())) == len(found) else {}
 
