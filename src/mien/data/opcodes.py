@@ -237,5 +237,5 @@ def _whole(file: BinaryIO, at: int, length: int, form: str, apart: int) -> Any:
         return Payload(file, at, length, form)
     data = file.read(length)
     if form == "unicode_escape":
-        return codecs.escape_decode(data)[0].decode("latin-1")  # type: ignore[attr-defined]
+        return codecs.escape_decode(data)[0].decode("latin-1")
     return decoded(data, form)
