@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, runtime_checkable
 
 from mien.errors import ConfigError
+from mien.evidence import Evidence
 
 if TYPE_CHECKING:
     import numpy as np
@@ -363,6 +364,7 @@ class Window:
             shares of the picture.
         voice: why the voice heard here was taken for this person's; empty where it was not.
         voice_score: how strongly that was believed, where the rule says.
+        evidence: why these answers were given, where somebody asked.
     """
 
     start: float
@@ -373,6 +375,7 @@ class Window:
     box: tuple[float, float, float, float] | None = None
     voice: str = ""
     voice_score: float | None = None
+    evidence: Evidence | None = None
 
     def top(self, task: str) -> str:
         """The label with the highest score."""
@@ -390,7 +393,7 @@ class Window:
             "box": None if self.box is None else list(self.box),
             "voice": self.voice,
             "voice_score": self.voice_score,
-        }
+        } | ({} if self.evidence is None else {"evidence": self.evidence.to_dict()})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -44,6 +44,7 @@ class FilmKind(StrEnum):
     clips = "clips"
     dialogues = "dialogues"
     long = "long"
+    planted = "planted"
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]

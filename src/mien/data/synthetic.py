@@ -18,13 +18,18 @@ from mien.data import takes, talks
 from mien.data.acted import ACTION_UNITS
 from mien.data.acted import EMOTIONS as ACTED
 from mien.data.manifest import Label, Manifest, Row, Split, Track
-from mien.data.takes import Take
+from mien.data.takes import Planted, Take
 from mien.errors import ConfigError, DataError, did_you_mean
 from mien.types import Problem, TaskSpec
 
 LICENCE = "Apache-2.0"
 EMOTION = TaskSpec(name="emotion", problem=Problem.ONE_OF_N, labels=tuple(ACTED))
 """The eight emotions of films."""
+
+PLAIN = TaskSpec(
+    name="emotion", problem=Problem.ONE_OF_N, labels=("happy", "afraid", "angry", "sad")
+)
+"""Four of them that a face alone tells apart, and a voice alone."""
 
 VERSION = 1
 """Rises with every change of what a take looks or sounds like."""
@@ -89,7 +94,8 @@ class Recipe:
 
     Args:
         kind: ``clips`` show one emotion each; ``dialogues`` are talks of two, a film a turn;
-            ``long`` films go through several emotions.
+            ``long`` films go through several emotions; ``planted`` ones show one of four for a
+            moment, in the face alone, in the voice alone, or in both.
         speakers: how many people; a quarter of them is the test part.
         films: clips or long films of each person, or dialogues of each pair.
         seed: same recipe, same films.
@@ -134,6 +140,8 @@ class Recipe:
         """All films, in the order of the manifest."""
         if self.kind == "dialogues":
             return [turn.take for turn in talks.turns(self.speakers, self.films, self.seed)]
+        if self.kind == "planted":
+            return [self._planted(s, n) for s in range(self.speakers) for n in range(self.films)]
         names = list(ACTED)
         single = self.kind == "clips"
         return [
@@ -149,6 +157,25 @@ class Recipe:
             for number in range(self.films)
         ]
 
+    def _planted(self, speaker: int, number: int) -> Take:
+        """A film whose moment and carrier are known; carriers and emotions are as frequent."""
+        random = np.random.default_rng([self.seed, 5, speaker, number])
+        lasts = min(random.uniform(2.0, 2.5), self.seconds / 2)
+        start = random.uniform(0.1, self.seconds - lasts - 0.1)
+        return Take(
+            id=f"s{speaker:02d}-p{number:02d}",
+            seed=self.seed,
+            speaker=speaker,
+            number=number,
+            emotion=PLAIN.labels[number % len(PLAIN.labels)],
+            seconds=self.seconds,
+            planted=Planted(
+                carried_by=_CARRIERS[number // len(PLAIN.labels) % len(_CARRIERS)],
+                start=round(start, 2),
+                end=round(start + lasts, 2),
+            ),
+        )
+
     def part(self, speaker: int) -> Split:
         """On which side of the split somebody is: the last quarter is the test part.
 
@@ -159,10 +186,12 @@ class Recipe:
         return "test" if unit >= units - max(1, units // 4) and units > 1 else "train"
 
 
-Kind = Literal["clips", "dialogues", "long"]
+Kind = Literal["clips", "dialogues", "long", "planted"]
+_CARRIERS: tuple[Literal["face", "voice", "both"], ...] = ("face", "voice", "both")
 _USUAL: dict[str, dict[str, Any]] = {
     "dialogues": {"speakers": 16, "films": 4},
     "long": {"speakers": 12, "films": 2, "seconds": 60.0},
+    "planted": {"speakers": 16, "films": 12, "seconds": 6.0},
 }
 
 
@@ -252,7 +281,8 @@ def finish(out: str | Path, recipe: Recipe) -> Path:
         Manifest(tracked, corpus, licence=LICENCE).write(corpus)
         return corpus
     Manifest(tracked, frames, licence=LICENCE).write(frames)
-    return Manifest(rows, corpus, tasks={"emotion": EMOTION}, licence=LICENCE).write(corpus).path
+    task = PLAIN if recipe.kind == "planted" else EMOTION
+    return Manifest(rows, corpus, tasks={"emotion": task}, licence=LICENCE).write(corpus).path
 
 
 def _row(take: Take, recipe: Recipe) -> Row:
@@ -267,8 +297,20 @@ def _row(take: Take, recipe: Recipe) -> Row:
             "light": "side" if abs(scene.x) > 0.5 else "front",
             "level": "dim" if scene.level < 0.85 else "bright",
             "occlusion": how.occlusion,
+            **_where(take.planted),
         },
     )
+
+
+def _where(planted: Planted | None) -> dict[str, str | float]:
+    """Where the emotion was planted, if it was."""
+    if planted is None:
+        return {}
+    return {
+        "carried_by": planted.carried_by,
+        "moment_start": planted.start,
+        "moment_end": planted.end,
+    }
 
 
 def _tracked(row: Row) -> Row:

@@ -1,0 +1,196 @@
+"""Who gets credit for an answer: margins, Shapley values, and a rule that names one or nobody.
+
+A set of sources is a number whose bit ``i`` says that source ``i`` is there; 0 is nothing.
+
+Axes: S = 2**M sets of M sources, P positions that were answered, C outputs of a task.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.evidence import Verdict
+from mien.tasks.intervals import wilson
+from mien.types import Problem, TaskSpec
+
+Floats = NDArray[np.float64]
+
+LEAST = 0.5
+"""Margin from which a modality is named, in log-odds; see ``docs/explain.md`` for what it was
+measured on."""
+
+_FLOOR = 1e-9  # a probability below this tells nothing more: margins end at 20.7
+_KEPT = 0.25  # of a regression's way from nothing: so much more, or less, than half of it
+_STILL = 0.05  # share of a dimension's range that is no way at all
+
+
+class Named(NamedTuple):
+    """Who carried an answer; ``source`` is -1 where nobody is named."""
+
+    verdict: Verdict
+    source: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Calibrated:
+    """A margin from which a modality is named, and how sure that is.
+
+    Args:
+        least: the margin.
+        named: in how many of the clips from which it was taken somebody would be named still.
+        clips: how many these were.
+        high: the share of such clips in which somebody is named lies below this, with 97.5 %
+            confidence by Wilson's interval.
+    """
+
+    least: float
+    named: int
+    clips: int
+    high: float
+
+
+def answered(spec: TaskSpec, scores: Floats) -> list[int]:
+    """Which outputs (C) an answer names: the best, all that are there, or every dimension."""
+    if spec.categorical:
+        return [int(scores.argmax())]
+    if spec.problem is Problem.MANY_OF_N:
+        return [int(i) for i in np.flatnonzero(scores >= spec.threshold)]
+    return list(range(spec.width))
+
+
+def margin(spec: TaskSpec, scores: Floats, output: int) -> Floats:
+    """How far an output lies above its best rival: (..., C) after the activation, to (...).
+
+    One of n: the logarithm of its odds against the best of the others. Many of n: that of its odds
+    against those of the threshold. Regression: the value. Scores that are no numbers, as of a
+    network that was given nothing, say nothing: 0.
+    """
+    own = scores[..., output]
+    if spec.problem is Problem.REGRESSION:
+        return np.where(np.isfinite(own), own, 0.0)
+    if spec.categorical:
+        rest = np.delete(scores, output, axis=-1)
+        rival = rest.max(-1) if rest.shape[-1] else 1 - own
+        found = _log(own) - _log(rival)
+    else:
+        found = _odds(own) - _odds(np.asarray(spec.threshold))
+    return np.where(np.isfinite(scores).all(-1), found, 0.0)
+
+
+def _log(chances: Floats) -> Floats:
+    return np.log(np.clip(np.nan_to_num(chances), _FLOOR, 1))
+
+
+def _odds(chances: Floats) -> Floats:
+    return _log(chances) - _log(1 - chances)
+
+
+def shapley(margins: Floats) -> Floats:
+    """Shapley values (M, ...) of margins (S, ...): what each source adds, on average over orders.
+
+    They sum up to the margin of all sources less that of nothing, and are exact: every set was
+    asked for.
+    """
+    count = len(margins).bit_length() - 1
+    found = np.zeros((count, *margins.shape[1:]))
+    for source in range(count):
+        for others in range(len(margins)):
+            if others >> source & 1:
+                continue
+            size = others.bit_count()
+            orders = math.factorial(size) * math.factorial(count - size - 1)
+            gain = margins[others | 1 << source] - margins[others]
+            found[source] += orders / math.factorial(count) * gain
+    return found
+
+
+# -- the rule --------------------------------------------------------------------------------------
+
+
+def evidence(spec: TaskSpec, margins: Floats, output: int) -> Floats:
+    """Margins (S) as the rule reads them: above 0 the answer stands, below it another would.
+
+    Of a regression: how far the value goes the whole way from what is said of nothing, less a half,
+    as a share of that way.
+    """
+    if spec.problem is not Problem.REGRESSION:
+        return margins
+    way = margins[-1] - margins[0]
+    if abs(way) <= _STILL * _range(spec, output):
+        return np.zeros_like(margins)
+    return np.asarray((margins - margins[0]) / way - 0.5)
+
+
+def _range(spec: TaskSpec, output: int) -> float:
+    if not spec.ranges:
+        return 0.0
+    low, high = spec.ranges[output]
+    return high - low
+
+
+def strength(margins: Floats) -> Floats:
+    """(M) how far each source alone gives the answer, and all others without it do not.
+
+    The lesser of the two; above 0 both are true, which can be so of one source only.
+    """
+    alone, without = _alone(margins), _without(margins)
+    return np.minimum(alone, -without)
+
+
+def _alone(margins: Floats) -> Floats:
+    return margins[[1 << source for source in range(len(margins).bit_length() - 1)]]
+
+
+def _without(margins: Floats) -> Floats:
+    whole = len(margins) - 1
+    return margins[[whole ^ 1 << source for source in range(len(margins).bit_length() - 1)]]
+
+
+def judge(spec: TaskSpec, margins: Floats, output: int, least: float = LEAST) -> Named:
+    """Who carried an answer.
+
+    A source is named that gives the answer alone, where the others without it would give another,
+    both by at least a margin. Where no source is needed, they agree.
+
+    Args:
+        spec: the task.
+        margins: (S) of the output, by :func:`margin`.
+        output: which one.
+        least: the margin, in log-odds. Of a regression the others have to keep less than a
+            quarter of the way, and the one more than three.
+    """
+    read = evidence(spec, margins, output)
+    if spec.problem is Problem.REGRESSION:
+        least = _KEPT
+    if len(margins) == 2:
+        return Named("only", 0)
+    if read[-1] <= max(read[0], 0.0):  # no surer than of nothing at all
+        return Named("nothing")
+    strengths = strength(read)
+    best = int(strengths.argmax())
+    if strengths[best] >= max(least, np.finfo(np.float64).tiny):
+        return Named("one", best)
+    if (_without(read) > 0).all():
+        return Named("agree")
+    return Named("unclear" if (_alone(read) > 0).any() else "together")
+
+
+def calibrate(strengths: Sequence[float], share: float = 0.05) -> Calibrated:
+    """A margin so that hardly anybody is named in clips in which the sources agree.
+
+    Args:
+        strengths: of such clips the greatest :func:`strength` of any source.
+        share: of these clips in which somebody may be named still.
+    """
+    ordered = np.sort(np.asarray(strengths, dtype=np.float64))
+    place = min(len(ordered) - 1, math.ceil((1 - share) * len(ordered)))
+    above = float(np.nextafter(ordered[place], np.inf)) if len(ordered) else LEAST
+    least = max(above, 0.0)
+    named = int((ordered >= max(least, np.finfo(np.float64).tiny)).sum())
+    return Calibrated(least, named, len(ordered), wilson(named, len(ordered))[1])
