@@ -84,6 +84,20 @@ class Reason:
         }
 
     @property
+    def told(self) -> str:
+        """Who carried it, in a few words."""
+        names = list(self.shares)
+        all_of = " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+        return {
+            "one": f"carried by {self.carried_by}",
+            "only": f"only {self.carried_by} was there",
+            "agree": f"{all_of} agree",
+            "together": f"{all_of} together",
+            "unclear": "unclear what carried it",
+            "nothing": "what is said of nothing, too",
+        }[self.verdict]
+
+    @property
     def strongest(self) -> Moment | None:
         """The stretch that most of the margin goes with, if any does."""
         found = max(self.moments, key=lambda moment: moment.drop, default=None)

@@ -97,6 +97,10 @@ FramesRun = Annotated[
         "--frames", help="Of a run that reads vectors over time: the run that makes them."
     ),
 ]
+Explain = Annotated[
+    bool,
+    typer.Option("--explain", help="Also say which modality carried each answer, and when."),
+]
 Again = Annotated[bool, typer.Option("--again", help="Watch also what an earlier call finished.")]
 SystemName = Annotated[str, typer.Argument(help="A system, as in [bold]mien systems[/bold].")]
 ManifestPath = Annotated[

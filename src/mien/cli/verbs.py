@@ -16,6 +16,7 @@ from mien.cli.options import (
     ConfigFile,
     DetectorKind,
     DetectorName,
+    Explain,
     Faces,
     FaceWeights,
     FramesRun,
@@ -280,6 +281,7 @@ def predict(
     who: Who = None,
     mouth: Mouth = False,
     frames: FramesRun = None,
+    explain: Explain = False,
     jobs: Jobs = None,
     again: Again = False,
     as_json: Json = False,
@@ -298,6 +300,8 @@ def predict(
     [dim]mien predict clip.mp4 --run runs/a --out looked[/dim]
 
     [dim]mien predict recordings/ --run runs/a --out looked --jobs 4[/dim]
+
+    [dim]mien predict clip.mp4 --explain --out looked[/dim]
 
     [dim]mien predict clips.jsonl --run runs/a --out timelines.csv[/dim]
 
@@ -318,6 +322,7 @@ def predict(
         who=_pairs(who),
         mouth=mouth,
         frames=frames,
+        explain=explain,
     )
     found = watch.predict(
         paths, run, out=out, options=options, jobs=jobs, again=again, quiet=quiet or as_json
