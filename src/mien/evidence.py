@@ -87,12 +87,12 @@ class Reason:
     def told(self) -> str:
         """Who carried it, in a few words."""
         names = list(self.shares)
-        all_of = " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+        same = [name for name in names if self.alone.get(name, 0.0) * self.margin > 0]
         return {
             "one": f"carried by {self.carried_by}",
             "only": f"only {self.carried_by} was there",
-            "agree": f"{all_of} agree",
-            "together": f"{all_of} together",
+            "agree": f"{_listed(same if len(same) > 1 else names)} agree",
+            "together": f"{_listed(names)} together",
             "unclear": "unclear what carried it",
             "nothing": "what is said of nothing, too",
         }[self.verdict]
@@ -102,6 +102,10 @@ class Reason:
         """The stretch that most of the margin goes with, if any does."""
         found = max(self.moments, key=lambda moment: moment.drop, default=None)
         return found if found is not None and found.drop > 0 else None
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

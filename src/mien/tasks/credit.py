@@ -188,9 +188,10 @@ def calibrate(strengths: Sequence[float], share: float = 0.05) -> Calibrated:
         strengths: of such clips the greatest :func:`strength` of any source.
         share: of these clips in which somebody may be named still.
     """
+    if not strengths:
+        return Calibrated(LEAST, 0, 0, 1.0)
     ordered = np.sort(np.asarray(strengths, dtype=np.float64))
     place = min(len(ordered) - 1, math.ceil((1 - share) * len(ordered)))
-    above = float(np.nextafter(ordered[place], np.inf)) if len(ordered) else LEAST
-    least = max(above, 0.0)
+    least = max(float(np.nextafter(ordered[place], np.inf)), 0.0)
     named = int((ordered >= max(least, np.finfo(np.float64).tiny)).sum())
     return Calibrated(least, named, len(ordered), wilson(named, len(ordered))[1])
