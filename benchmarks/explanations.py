@@ -134,7 +134,7 @@ def scored(found: Sequence[Film], least: float) -> dict[str, Any]:
 def one(place: Path, seed: int, size: argparse.Namespace) -> dict[str, Any]:
     """One corpus, one training, all scores."""
     short = films(place / "films", size.speakers, size.clips, seed, 6.0)
-    long = films(place / "long", max(2, size.speakers // 4), size.clips, seed + 1, 12.0)
+    long = films(place / "long", max(2, size.speakers // 8), size.clips, seed + 1, 12.0)
     began = time.process_time()
     train(
         "claip-emo",

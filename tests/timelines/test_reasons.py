@@ -54,7 +54,7 @@ def test_what_is_no_reason_is_refused_with_its_place(spoil: Any, said: str) -> N
 
 
 def test_a_summary_says_who_carried_it_and_what_there_was() -> None:
-    text = summary.said(talks.explained(), talks.SPECS)
+    text = " ".join(summary.said(talks.explained(), talks.SPECS).split())
     assert "carried by video in 30 %" in text
     assert "audio and video agree in 20 %" in text
     assert "cheek raiser" in text

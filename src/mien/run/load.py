@@ -250,8 +250,8 @@ def _explained(timeline: Timeline, why: Explained, span: tuple[float, float], ho
     few = len(track.windows) > 1
     windows = [
         replace(window, evidence=why.evidence(position, *span, how, few=few))
-        if window.scores
-        else window
+        if window.scores and any(window.present.values())
+        else window  # what is said of a moment in which nothing was there is said by its neighbours
         for position, window in enumerate(track.windows)
     ]
     made = {**timeline.made_by, **how.made_by(why.asked)}
