@@ -13,8 +13,8 @@ __all__ = ["Cue", "Evidence", "Moment", "Reason", "Verdict"]
 
 Verdict = Literal["one", "only", "agree", "together", "unclear", "nothing"]
 """Who carried an answer: ``one`` modality; the ``only`` one that was there; several ``agree``, so
-that it stands without any of them; several ``together``, none of which gives it alone; ``unclear``,
-where one does and the others hardly contradict; ``nothing``, where it is what the run says anyway.
+that it stands without any of them; several ``together``, none of which gives it alone; ``nothing``,
+where it is what the run says anyway; ``unclear``, where none of these is so.
 """
 
 

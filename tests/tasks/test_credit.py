@@ -67,10 +67,11 @@ def test_an_answer_names_the_best_all_that_are_there_or_every_dimension() -> Non
     [  # of nothing, a, b, both
         ([0.0, 3.0, -2.0, 2.0], "one", 0),
         ([0.0, -2.0, 3.0, 2.0], "one", 1),
+        ([0.0, 3.0, -0.1, 2.9], "one", 0),
+        ([0.0, 3.0, 0.1, 3.1], "one", 0),  # a hundredth of a vote is none
         ([0.0, 3.0, 2.0, 5.0], "agree", -1),
-        ([0.0, 3.0, 0.1, 3.1], "agree", -1),
-        ([0.0, 3.0, -0.4, 2.6], "unclear", -1),
-        ([0.0, 0.4, -2.0, 0.4], "unclear", -1),
+        ([0.0, 3.0, 3.0, 3.0], "agree", -1),
+        ([0.0, 1.0, -0.5, 2.0], "unclear", -1),
         ([0.0, -0.5, -0.5, 1.0], "together", -1),
         ([1.0, 0.8, 0.9, 0.7], "nothing", -1),
         ([0.0, 0.0, 0.0, 0.0], "nothing", -1),
@@ -79,7 +80,14 @@ def test_an_answer_names_the_best_all_that_are_there_or_every_dimension() -> Non
 def test_one_is_named_that_is_needed_and_enough(
     margins: list[float], verdict: str, source: int
 ) -> None:
-    assert credit.judge(ONE, np.array(margins), 0, least=0.5) == (verdict, source)
+    assert credit.judge(ONE, np.array(margins), 0, least=0.8) == (verdict, source)
+
+
+@pytest.mark.parametrize("scale", [0.01, 1.0, 100.0])
+def test_who_is_named_does_not_depend_on_how_sure_the_answer_is(scale: float) -> None:
+    margins = scale * np.array([0.0, 3.0, 0.4, 3.4])
+    assert credit.judge(ONE, margins, 0, least=0.8) == ("one", 0)
+    assert credit.judge(ONE, margins, 0, least=0.9).source == -1
 
 
 def test_who_is_alone_is_not_compared() -> None:
@@ -93,9 +101,9 @@ def test_of_three_of_which_two_repeat_each_other_nobody_is_needed() -> None:
     # a says it, and so do b and c together, neither of them alone.
     margins = np.array([0, 2, -1, 2, -1, 2, 1, 3.0])
     assert credit.judge(ONE, margins, 0)[0] == "agree"
-    # Only a says it, and b and c are not sure otherwise.
+    # Only a says it.
     margins = np.array([0, 2, -0.1, 2, -0.1, 2, -0.2, 2.0])
-    assert credit.judge(ONE, margins, 0)[0] == "unclear"
+    assert credit.judge(ONE, margins, 0) == ("one", 0)
 
 
 @pytest.mark.parametrize(
@@ -116,11 +124,11 @@ def test_a_value_is_carried_by_who_moves_it_away_from_that_of_nothing(
 
 def test_calibration_leaves_hardly_anybody_named_where_both_agree() -> None:
     random = np.random.default_rng(0)
-    strengths = random.normal(0, 1, 200).tolist()
+    strengths = random.normal(0.5, 0.2, 200).tolist()
     found = credit.calibrate(strengths, 0.05)
     assert found.named == sum(s >= found.least for s in strengths) <= 10
     assert found.clips == 200
     assert found.high > found.named / 200
-    assert credit.calibrate([-2.0, -1.0, -3.0]).least == 0.0, "nobody is near"
+    assert credit.calibrate([0.2, 0.1, 0.3]).least == 0.5, "nobody is near"
     assert credit.calibrate([]).least == credit.LEAST
     assert credit.calibrate([]).high == 1.0

@@ -37,7 +37,7 @@ VERSION = 1
 # -- vectors ---------------------------------------------------------------------------------------
 
 EMOTIONS = {"happy": (1, 1), "angry": (-1, 1), "calm": (1, -1), "sad": (-1, -1)}
-_VIDEO, _AUDIO = 16, 24
+_VIDEO, _AUDIO, _RATE = 16, 24, 10
 
 
 def features(out: str | Path, *, speakers: int = 24, clips: int = 16, seed: int = 0) -> Path:
@@ -82,6 +82,56 @@ def features(out: str | Path, *, speakers: int = 24, clips: int = 16, seed: int 
     path = Path(out) / "corpus.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    return path
+
+
+def moments(
+    out: str | Path, *, speakers: int = 24, clips: int = 12, seed: int = 0, seconds: float = 6.0
+) -> Path:
+    """Write ``corpus.jsonl`` with vectors over time, in which one of four emotions is planted.
+
+    Ten vectors a second of ``video`` and of ``audio``; either tells all four emotions. One shows
+    for 2 to 2.5 s, in one modality alone or in both (`groups.carried_by`: face, voice, both), from
+    `groups.moment_start` to `groups.moment_end`; all else is noise, and an offset of the speaker.
+
+    Args:
+        out: folder for the manifest and the vectors.
+        speakers: how many people; the last quarter is held out as ``test``.
+        clips: clips of each; of twelve, each emotion has each carrier once.
+        seed: another corpus of people; what an emotion looks and sounds like stays.
+        seconds: length of a clip.
+    """
+    place = Path(out)
+    (place / "vectors").mkdir(parents=True, exist_ok=True)
+    recipe = Recipe(kind="planted", speakers=speakers, films=clips, seed=seed, seconds=seconds)
+    widths = {"video": _VIDEO, "audio": _AUDIO}
+    fixed = np.random.default_rng(0)
+    shows = {m: fixed.normal(size=(len(PLAIN.labels), width)) for m, width in widths.items()}
+    lines = []
+    for take in recipe.takes():
+        assert take.planted is not None
+        features = {}
+        for number, (modality, width) in enumerate(widths.items()):
+            random = np.random.default_rng([seed, 6, take.speaker, take.number, number])
+            offset = np.random.default_rng([seed, 7, take.speaker, number]).normal(0, 0.5, width)
+            vectors = offset + random.normal(size=(round(seconds * _RATE), width))
+            if take.planted.carried_by in ("both", ("face", "voice")[number]):
+                first, last = (round(t * _RATE) for t in (take.planted.start, take.planted.end))
+                vectors[first:last] += shows[modality][PLAIN.labels.index(str(take.emotion))]
+            features[modality] = f"vectors/{take.id}-{modality}.npy"
+            np.save(place / features[modality], vectors.astype(np.float32))
+        row = {
+            "id": take.id,
+            "speaker": f"s{take.speaker:02d}",
+            "split": recipe.part(take.speaker),
+            "fps": _RATE,
+            "labels": {"emotion": take.emotion},
+            "groups": _where(take.planted),
+            "features": features,
+        }
+        lines.append(json.dumps(row) + "\n")
+    path = place / "corpus.jsonl"
+    path.write_text("".join(lines), encoding="utf-8")
     return path
 
 

@@ -38,7 +38,8 @@ class How:
     """How answers are explained.
 
     Args:
-        least: margin from which a modality is named (see :func:`mien.tasks.credit.judge`).
+        least: share of an answer's lead from which a modality is named (see
+            :func:`mien.tasks.credit.judge`).
         stretch: seconds that are made absent at once, about; of clips whose length nobody knows
             an eighth.
         stretches: so many of a sample at most.
@@ -49,12 +50,14 @@ class How:
     stretches: int = 16
 
     def __post_init__(self) -> None:
+        if not 0.5 < self.least <= 10:
+            raise ConfigError(f"one of several can only be named above a half, not {self.least:g}")
         if self.stretch <= 0 or self.stretches < 0:
             raise ConfigError("stretches of time are some, and last", where="stretch, stretches")
 
     def made_by(self, asked: int) -> dict[str, str]:
         """What a timeline says of its reasons."""
-        named = f"a modality is named from a margin of {self.least:g} on"
+        named = f"a modality is named that {self.least:.0%} of an answer's lead hangs on"
         return {"explained": f"by {asked} further answers to each; {named}"}
 
     def pieces(self, seconds: float, lengths: Iterable[int]) -> int:
@@ -112,7 +115,7 @@ class Explained:
         scores = self._at(spec, position)
         (output,) = credit.answered(spec, scores[-1])[:1]
         margins = credit.margin(spec, scores, output)
-        return credit.strength(credit.evidence(spec, margins, output))
+        return credit.strength(credit.leads(spec, margins, output))
 
     def _at(self, spec: TaskSpec, position: int) -> Floats:
         scores = self.sets[spec.name]

@@ -21,12 +21,12 @@ from mien.types import Problem, TaskSpec
 
 Floats = NDArray[np.float64]
 
-LEAST = 0.5
-"""Margin from which a modality is named, in log-odds; see ``docs/explain.md`` for what it was
-measured on."""
+LEAST = 0.8
+"""Share of an answer's lead from which a modality is named; ``docs/explain.md`` says on what it was
+measured."""
 
 _FLOOR = 1e-9  # a probability below this tells nothing more: margins end at 20.7
-_KEPT = 0.25  # of a regression's way from nothing: so much more, or less, than half of it
+_LOWEST = 0.5  # below this share more than one could be named
 _STILL = 0.05  # share of a dimension's range that is no way at all
 
 
@@ -39,10 +39,10 @@ class Named(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Calibrated:
-    """A margin from which a modality is named, and how sure that is.
+    """A share of the lead from which a modality is named, and how sure that is.
 
     Args:
-        least: the margin.
+        least: the share.
         named: in how many of the clips from which it was taken somebody would be named still.
         clips: how many these were.
         high: the share of such clips in which somebody is named lies below this, with 97.5 %
@@ -113,18 +113,18 @@ def shapley(margins: Floats) -> Floats:
 # -- the rule --------------------------------------------------------------------------------------
 
 
-def evidence(spec: TaskSpec, margins: Floats, output: int) -> Floats:
-    """Margins (S) as the rule reads them: above 0 the answer stands, below it another would.
+def leads(spec: TaskSpec, margins: Floats, output: int) -> Floats:
+    """Margins (S) as shares of that of everything; zeros where there is no lead to share.
 
-    Of a regression: how far the value goes the whole way from what is said of nothing, less a half,
-    as a share of that way.
+    Of a regression: how far the value goes of the way from what is said of nothing.
     """
-    if spec.problem is not Problem.REGRESSION:
-        return margins
-    way = margins[-1] - margins[0]
-    if abs(way) <= _STILL * _range(spec, output):
+    if spec.problem is Problem.REGRESSION:
+        way = margins[-1] - margins[0]
+        none = abs(way) <= _STILL * _range(spec, output)
+        return np.zeros_like(margins) if none else np.asarray((margins - margins[0]) / way)
+    if margins[-1] <= max(margins[0], 0.0):  # no surer than of nothing at all
         return np.zeros_like(margins)
-    return np.asarray((margins - margins[0]) / way - 0.5)
+    return np.asarray(margins / margins[-1])
 
 
 def _range(spec: TaskSpec, output: int) -> float:
@@ -134,55 +134,53 @@ def _range(spec: TaskSpec, output: int) -> float:
     return high - low
 
 
-def strength(margins: Floats) -> Floats:
-    """(M) how far each source alone gives the answer, and all others without it do not.
+def strength(shares: Floats) -> Floats:
+    """(M) how much of the lead (S) each source gives alone, and how much goes without it.
 
-    The lesser of the two; above 0 both are true, which can be so of one source only.
+    The lesser of the two; 1 is all of it. More than a half of both can be one source's only, where
+    sources add up.
     """
-    alone, without = _alone(margins), _without(margins)
-    return np.minimum(alone, -without)
+    return np.minimum(_alone(shares), 1 - _without(shares))
 
 
-def _alone(margins: Floats) -> Floats:
-    return margins[[1 << source for source in range(len(margins).bit_length() - 1)]]
+def _alone(shares: Floats) -> Floats:
+    return shares[[1 << source for source in range(len(shares).bit_length() - 1)]]
 
 
-def _without(margins: Floats) -> Floats:
-    whole = len(margins) - 1
-    return margins[[whole ^ 1 << source for source in range(len(margins).bit_length() - 1)]]
+def _without(shares: Floats) -> Floats:
+    whole = len(shares) - 1
+    return shares[[whole ^ 1 << source for source in range(len(shares).bit_length() - 1)]]
 
 
 def judge(spec: TaskSpec, margins: Floats, output: int, least: float = LEAST) -> Named:
     """Who carried an answer.
 
-    A source is named that gives the answer alone, where the others without it would give another,
-    both by at least a margin. Where no source is needed, they agree.
+    A source is named that gives at least a share of the lead alone, while at least the same share
+    goes without it. Else they agree, where the answer stands without any one of them.
 
     Args:
         spec: the task.
         margins: (S) of the output, by :func:`margin`.
         output: which one.
-        least: the margin, in log-odds. Of a regression the others have to keep less than a
-            quarter of the way, and the one more than three.
+        least: the share, above a half.
     """
-    read = evidence(spec, margins, output)
-    if spec.problem is Problem.REGRESSION:
-        least = _KEPT
     if len(margins) == 2:
         return Named("only", 0)
-    if read[-1] <= max(read[0], 0.0):  # no surer than of nothing at all
+    shares = leads(spec, margins, output)
+    if not shares.any():
         return Named("nothing")
-    strengths = strength(read)
+    strengths = strength(shares)
     best = int(strengths.argmax())
-    if strengths[best] >= max(least, np.finfo(np.float64).tiny):
+    if strengths[best] >= least:
         return Named("one", best)
-    if (_without(read) > 0).all():
+    stands = 0.5 if spec.problem is Problem.REGRESSION else 0.0
+    if (_without(shares) > stands).all():
         return Named("agree")
-    return Named("unclear" if (_alone(read) > 0).any() else "together")
+    return Named("unclear" if (_alone(shares) > stands).any() else "together")
 
 
 def calibrate(strengths: Sequence[float], share: float = 0.05) -> Calibrated:
-    """A margin so that hardly anybody is named in clips in which the sources agree.
+    """A share so that hardly anybody is named in clips in which the sources agree.
 
     Args:
         strengths: of such clips the greatest :func:`strength` of any source.
@@ -192,6 +190,6 @@ def calibrate(strengths: Sequence[float], share: float = 0.05) -> Calibrated:
         return Calibrated(LEAST, 0, 0, 1.0)
     ordered = np.sort(np.asarray(strengths, dtype=np.float64))
     place = min(len(ordered) - 1, math.ceil((1 - share) * len(ordered)))
-    least = max(float(np.nextafter(ordered[place], np.inf)), 0.0)
-    named = int((ordered >= max(least, np.finfo(np.float64).tiny)).sum())
+    least = max(float(np.nextafter(ordered[place], np.inf)), _LOWEST)
+    named = int((ordered >= least).sum())
     return Calibrated(least, named, len(ordered), wilson(named, len(ordered))[1])
