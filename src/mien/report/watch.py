@@ -230,6 +230,11 @@ class _Job:
         detector = None
         if "video" in view.modalities and not view.whole:
             detector = open_detector(options.detector, options.face_weights)
+        if frames is not None and options.explain:
+            raise ConfigError(
+                "what a run over time says of a film is not explained while it is watched",
+                fix="mien data features keeps the vectors; mien predict MANIFEST --explain",
+            )
         if frames is not None:
             return SequencePredictor(run, frames, view, detector)
         how = How() if options.explain else None
