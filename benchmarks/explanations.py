@@ -4,9 +4,9 @@ Makes clips in which one of four emotions shows for a moment, in the face, in th
 trains CLAIP-Emo small on some people, and explains the answers to clips of others: as long as those
 it learned from, and longer ones. `vectors` are made-up features over time and take seconds; `films`
 are drawn (`mien data synthetic --kind planted`), their faces found, and take most of an hour on one
-free core. The share of the lead from which a modality is named is taken from clips of the held-out
-part in which both carry, and the one that `mien predict --explain` has by default is scored beside
-it.
+free core. The share by which others fall short of a modality that is named is taken from clips of
+the held-out part in which both carry, and the one that `mien predict --explain` has by default is
+scored beside it.
 
     python benchmarks/explanations.py --out runs/explanations [--part films] [--seeds 0,1] [--smoke]
 """
@@ -172,7 +172,7 @@ def one(place: Path, seed: int, size: argparse.Namespace) -> dict[str, Any]:
     for seconds in LONGER[size.part]:
         path = place / f"long-{seconds:g}"
         made = run.read(
-            corpus(path, size.part, size.speakers // 4, size.clips, seed + 1000, seconds)
+            corpus(path, size.part, size.speakers // 8, size.clips, seed + 1000, seconds)
         )
         found[f"{seconds:g} s"] = explained(run, made, made.rows, seconds)
     count = len(chosen) + sum(map(len, found.values()))

@@ -239,7 +239,7 @@ def test_pictures_are_few_small_and_jpeg() -> None:
 
 def test_reasons_have_rows_of_their_own_and_stand_in_numbers() -> None:
     found = read(talks.explained(), talks.EMOTION)
-    assert "Carried by: the modality that gives most" in found.text
+    assert "Carried by: the modality that gives an answer's lead" in found.text
     assert "carried by video" in found.text
     assert {"audio adds", "video adds", "it hangs on"} <= _names(found)
     assert {"face cues", "voice cues"} <= _names(found)

@@ -71,7 +71,8 @@ def test_an_answer_names_the_best_all_that_are_there_or_every_dimension() -> Non
         ([0.0, 3.0, 0.1, 3.1], "one", 0),  # a hundredth of a vote is none
         ([0.0, 3.0, 2.0, 5.0], "agree", -1),
         ([0.0, 3.0, 3.0, 3.0], "agree", -1),
-        ([0.0, 1.0, -0.5, 2.0], "unclear", -1),
+        ([0.0, 0.6, -0.5, 2.0], "unclear", -1),  # alone it gives less than half
+        ([0.0, 3.0, 0.75, 3.75], "agree", -1),
         ([0.0, -0.5, -0.5, 1.0], "together", -1),
         ([1.0, 0.8, 0.9, 0.7], "nothing", -1),
         ([0.0, 0.0, 0.0, 0.0], "nothing", -1),
@@ -85,7 +86,7 @@ def test_one_is_named_that_is_needed_and_enough(
 
 @pytest.mark.parametrize("scale", [0.01, 1.0, 100.0])
 def test_who_is_named_does_not_depend_on_how_sure_the_answer_is(scale: float) -> None:
-    margins = scale * np.array([0.0, 3.0, 0.4, 3.4])
+    margins = scale * np.array([0.0, 3.0, 0.45, 3.4])
     assert credit.judge(ONE, margins, 0, least=0.8) == ("one", 0)
     assert credit.judge(ONE, margins, 0, least=0.9).source == -1
 

@@ -38,6 +38,7 @@ VERSION = 1
 
 EMOTIONS = {"happy": (1, 1), "angry": (-1, 1), "calm": (1, -1), "sad": (-1, -1)}
 _VIDEO, _AUDIO, _RATE = 16, 24, 10
+_CLEAR = 2.0  # how far a moment stands out, in deviations of the noise
 
 
 def features(out: str | Path, *, speakers: int = 24, clips: int = 16, seed: int = 0) -> Path:
@@ -106,7 +107,8 @@ def moments(
     recipe = Recipe(kind="planted", speakers=speakers, films=clips, seed=seed, seconds=seconds)
     widths = {"video": _VIDEO, "audio": _AUDIO}
     fixed = np.random.default_rng(0)
-    shows = {m: fixed.normal(size=(len(PLAIN.labels), width)) for m, width in widths.items()}
+    shape = len(PLAIN.labels)
+    shows = {m: fixed.normal(0, _CLEAR, (shape, width)) for m, width in widths.items()}
     lines = []
     for take in recipe.takes():
         assert take.planted is not None

@@ -22,9 +22,9 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 NOTE = (
-    "Carried by: the modality that gives most of an answer's lead over the next one alone, and "
-    "without which most of it goes; else that several agree, or what else there is to say. Adds: "
-    "how much of that lead (log-odds) a modality brings. It hangs on: the stretches whose absence "
+    "Carried by: the modality that gives an answer's lead over the next one alone, while others "
+    "give little of it; else that several agree, or what else there is to say. Adds: how much of "
+    "that lead (log-odds) a modality brings. It hangs on: the stretches whose absence "
     "costs most of that lead. All of this is about the run, and not about what people felt."
 )
 _SOURCES = 6

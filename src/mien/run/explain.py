@@ -38,7 +38,7 @@ class How:
     """How answers are explained.
 
     Args:
-        least: share of an answer's lead from which a modality is named (see
+        least: share by which the others fall short of a modality that is named (see
             :func:`mien.tasks.credit.judge`).
         stretch: seconds that are made absent at once, about; of clips whose length nobody knows
             an eighth.
@@ -57,7 +57,7 @@ class How:
 
     def made_by(self, asked: int) -> dict[str, str]:
         """What a timeline says of its reasons."""
-        named = f"a modality is named that {self.least:.0%} of an answer's lead hangs on"
+        named = f"a modality is named of which all others fall short by {100 * self.least:g} %"
         return {"explained": f"by {asked} further answers to each; {named}"}
 
     def pieces(self, seconds: float, lengths: Iterable[int]) -> int:

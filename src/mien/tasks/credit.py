@@ -21,12 +21,13 @@ from mien.types import Problem, TaskSpec
 
 Floats = NDArray[np.float64]
 
-LEAST = 0.8
-"""Share of an answer's lead from which a modality is named; ``docs/explain.md`` says on what it was
-measured."""
+LEAST = 0.75
+"""By which share the others have to fall short of a modality that is named; ``docs/explain.md``
+says on what it was measured."""
 
 _FLOOR = 1e-9  # a probability below this tells nothing more: margins end at 20.7
-_LOWEST = 0.5  # below this share more than one could be named
+_LOWEST = 0.5  # below this the others give more than half as much
+_LITTLE = 1e-12
 _STILL = 0.05  # share of a dimension's range that is no way at all
 
 
@@ -39,10 +40,10 @@ class Named(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Calibrated:
-    """A share of the lead from which a modality is named, and how sure that is.
+    """A strength from which a modality is named, and how sure that is.
 
     Args:
-        least: the share.
+        least: the strength.
         named: in how many of the clips from which it was taken somebody would be named still.
         clips: how many these were.
         high: the share of such clips in which somebody is named lies below this, with 97.5 %
@@ -135,12 +136,14 @@ def _range(spec: TaskSpec, output: int) -> float:
 
 
 def strength(shares: Floats) -> Floats:
-    """(M) how much of the lead (S) each source gives alone, and how much goes without it.
+    """(M) by how much all others without a source fall short of what it gives alone.
 
-    The lesser of the two; 1 is all of it. More than a half of both can be one source's only, where
-    sources add up.
+    1: they give nothing; above 1: they give another answer; 0: as much as it does, or more. It is 0
+    too where a source alone gives less than half of the lead (S).
     """
-    return np.minimum(_alone(shares), 1 - _without(shares))
+    alone, without = _alone(shares), _without(shares)
+    enough = alone >= max(shares[-1] / 2, _LITTLE)
+    return np.where(enough, np.clip(1 - without / np.maximum(alone, _LITTLE), 0, None), 0.0)
 
 
 def _alone(shares: Floats) -> Floats:
@@ -155,8 +158,8 @@ def _without(shares: Floats) -> Floats:
 def judge(spec: TaskSpec, margins: Floats, output: int, least: float = LEAST) -> Named:
     """Who carried an answer.
 
-    A source is named that gives at least a share of the lead alone, while at least the same share
-    goes without it. Else they agree, where the answer stands without any one of them.
+    A source is named that gives at least half of the lead alone, while all others without it fall
+    short of that by at least a share. Else they agree, where the answer stands without any of them.
 
     Args:
         spec: the task.
