@@ -359,16 +359,15 @@ def test_an_emotion_is_planted_where_it_is_said_to_be() -> None:
         part = slice(round(first * uttered.CONTROL), round(last * uttered.CONTROL))
         return float(np.log2(shot.uttering.pitch[part]).std())
 
-    smiles = {name: planted(name).acting.course[:, 0] for name in ("face", "voice", "both")}
-    for name in ("face", "both"):
-        assert smiles[name][: 2 * FPS].max() == smiles[name][4 * FPS :].max() == 0
-        assert smiles[name][3 * FPS] > 0.8
-    assert not smiles["voice"].any(), "the face is at rest"
-    for name in ("voice", "both"):
-        shot = planted(name)
+    face, voice, both = planted("face"), planted("voice"), planted("both")
+    for shot in (face, both):
+        smile = shot.acting.course[:, 0]
+        assert smile[: 2 * FPS].max() == smile[4 * FPS :].max() == 0
+        assert smile[3 * FPS] > 0.8
+    assert not voice.acting.course.any(), "the face is at rest"
+    for shot in (voice, both):
         assert lively(shot, 2.0, 4.0) > 1.5 * max(lively(shot, 0.2, 2.0), lively(shot, 4.0, 5.8))
-    still = planted("face")
-    assert lively(still, 2.0, 4.0) < 0.6 * lively(planted("both"), 2.0, 4.0)
+    assert lively(face, 2.0, 4.0) < 0.6 * lively(both, 2.0, 4.0)
 
 
 def test_planted_films_say_who_carries_what_and_when() -> None:
@@ -382,6 +381,19 @@ def test_planted_films_say_who_carries_what_and_when() -> None:
         assert 0 < held.planted.start < held.planted.end < 6.0
     shows = {e: (EMOTIONS[e].display, EMOTIONS[e].delivery) for e in synthetic.PLAIN.labels}
     assert len({d for d, _ in shows.values()}) == len({d for _, d in shows.values()}) == 4
+
+
+def test_vectors_stand_out_where_it_was_planted_and_nowhere_else(tmp_path: Path) -> None:
+    manifest = Manifest.read(synthetic.moments(tmp_path, speakers=1, clips=12))
+    for row in manifest.rows:
+        first, last = (round(10 * float(row.groups[f"moment_{end}"])) for end in ("start", "end"))
+        carriers = {"face": {"video"}, "voice": {"audio"}, "both": {"audio", "video"}}
+        for name in ("audio", "video"):
+            vectors = np.load(tmp_path / str(row.features[name]))
+            assert len(vectors) == 60
+            rest = np.concatenate([vectors[:first], vectors[last:]])
+            away = float(np.linalg.norm(vectors[first:last].mean(0) - rest.mean(0)))
+            assert (away > 4) == (name in carriers[str(row.groups["carried_by"])])
 
 
 def test_a_manifest_says_where_it_was_planted(tmp_path: Path) -> None:

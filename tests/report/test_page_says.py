@@ -27,7 +27,7 @@ from pages import (
 from mien.notice import INTENDED_USE
 from mien.report import words
 from mien.timelines import segments
-from mien.types import TaskSpec, Window
+from mien.types import TaskSpec, Timeline, Window
 
 # -- what it says ----------------------------------------------------------------------------------
 
@@ -268,7 +268,5 @@ def test_an_hour_with_reasons_stays_small_and_keeps_who_carried_it() -> None:
         for i in range(450)
         for w in track.windows
     ]
-    found = read(
-        talks.Timeline(source="a.mp4", tracks=[replace(track, windows=hour)]), talks.EMOTION
-    )
+    found = read(Timeline(source="a.mp4", tracks=[replace(track, windows=hour)]), talks.EMOTION)
     assert "carried by" in _names(found)

@@ -75,7 +75,7 @@ class Listed(Dataset[Sample]):
         return self.samples[index]
 
 
-def sample(length: int = 8, **votes: float) -> Sample:
+def sample(length: int = 8, /, **votes: float) -> Sample:
     """Modalities that hold the same at every position."""
     inputs = {name: np.full((length, 1), value, np.float32) for name, value in votes.items()}
     return Sample(id="clip", inputs={**inputs})
@@ -157,7 +157,7 @@ def test_too_many_modalities_are_refused() -> None:
 
 def test_the_strongest_stretch_is_the_only_one_that_says_anything() -> None:
     clip = sample(64, audio=0.0, video=0.0)
-    clip.inputs["video"][40:48] = 1.0  # type: ignore[assignment]
+    clip.inputs["video"][40:48] = 1.0
     found = reason(explained(Weighed("sum"), [clip])[0])
     assert len(found.moments) == 8  # of 4 s, half a second each
     assert [moment.drop for moment in found.moments] == pytest.approx([0] * 5 + [8] + [0] * 2)
@@ -231,7 +231,7 @@ def test_every_frame_gets_reasons_and_what_is_hidden_at_the_end_is_still_a_frame
     specs = {"emotion": FRAMES}
     model = Model(FrontEnd(), Weighed("sum", by_frame=True)).eval()
     clip = sample(8, video=0.0)
-    clip.inputs["video"][6:] = 1.0  # type: ignore[assignment]
+    clip.inputs["video"][6:] = 1.0
     for dataset in (Listed([clip]), SampleWindows([clip], Windows(length=8, stride=8))):
         found = infer.predict(model, dataset, specs)
         subjects = subjects_of(dataset, model.front_end)
@@ -249,7 +249,7 @@ def test_windows_that_overlap_are_hidden_from_alike() -> None:
     specs = {"emotion": FRAMES}
     model = Model(FrontEnd(), Weighed("sum", by_frame=True)).eval()
     clip = sample(16, video=0.0)
-    clip.inputs["video"][9] = 1.0  # type: ignore[assignment]
+    clip.inputs["video"][9] = 1.0
     dataset = SampleWindows([clip], Windows(length=8, stride=4))
     found = infer.predict(model, dataset, specs)
     (one,) = explain(model, subjects_of(dataset, FrontEnd()), found, specs, [8.0], How())
@@ -307,7 +307,7 @@ def test_what_is_watched_is_explained_window_by_window(tmp_path: Path) -> None:
     film = squares.scene(tmp_path / "film.mp4", seconds=3, voice=(0.5, 2.5), second=(9.0, 9.1))
     view = replace(seeing.view_of(run), window=2.0, hop=1.0)
     made = [
-        Predictor(run, view, squares.Squares(), batch_size=size, how=How(stretches=2))  # type: ignore[arg-type]
+        Predictor(run, view, squares.Squares(), batch_size=size, how=How(stretches=2))
         .predict(film)
         .timeline
         for size in (1, 8)
