@@ -27,6 +27,7 @@ from mien import registry
 from mien.errors import Interrupted
 from mien.run import checkpoint, folder, infer
 from mien.run import loop as loops
+from mien.run.explain import How
 from mien.run.load import Run
 from mien.run.train import train
 
@@ -348,6 +349,34 @@ def test_a_run_that_is_moved_predicts_the_same(
 
 def _scores(timelines: list[mien.Timeline]) -> list[Any]:
     return [[window.scores for _, window in timeline] for timeline in timelines]
+
+
+@every_case
+def test_every_answer_can_be_explained(case: Case, lives: Callable[[Case], Life]) -> None:
+    """Whatever is hidden from whatever system, answers stay numbers, and the whole stays itself."""
+    life = lives(case)
+    run = mien.load(life.out)
+    manifest = run.read(life.data)
+    first = manifest.rows[0]
+    few = manifest.only(
+        [row for row in manifest.rows if row.dialogue == first.dialogue is not None]
+        or manifest.rows[:2]
+    )
+    plain, why = run.predict(few), run.predict(few, explain=How(stretches=2))
+    for one, other in zip(plain, why, strict=True):
+        for (_, window), (_, told) in zip(one, other, strict=True):
+            assert told.scores == window.scores
+            assert (told.evidence is not None) == any(window.present.values())
+            for reason in told.evidence.reasons if told.evidence is not None else ():
+                assert set(reason.shares) <= _there(one), "what is absent is never blamed"
+                assert set(reason.shares) == set(reason.drops) == set(reason.alone)
+                numbers = [reason.margin, *reason.shares.values(), *reason.drops.values()]
+                numbers += [moment.drop for moment in reason.moments]
+                assert np.isfinite(numbers).all()
+
+
+def _there(timeline: mien.Timeline) -> set[str]:
+    return {name for _, w in timeline for name, is_there in w.present.items() if is_there}
 
 
 @every_case

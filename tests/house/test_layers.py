@@ -14,7 +14,7 @@ SOURCE = Path(__file__).parents[2] / "src" / "mien"
 FILES = sorted(SOURCE.rglob("*.py"))
 
 # From the ground up: a room imports from rooms below it and from itself, never from beside it.
-BASE = ("types", "errors", "notice", "config", "registry")
+BASE = ("types", "timeline", "evidence", "errors", "notice", "config", "registry")
 LEVELS = (
     BASE,
     ("parts", "data", "language"),

@@ -216,7 +216,12 @@ def submission(
 def synthetic(
     out: Annotated[Path, typer.Argument(help="Folder for the films and their manifest.")],
     kind: Annotated[
-        FilmKind, typer.Option("--kind", help="One emotion a film, talks of two, or long films.")
+        FilmKind,
+        typer.Option(
+            "--kind",
+            help="One emotion a film, talks of two, long films; or one that is planted for a "
+            "moment, in the face, the voice, or both.",
+        ),
     ] = FilmKind.clips,
     speakers: Annotated[
         int | None, typer.Option("--speakers", help="How many people (default: 24, 16 or 12).")

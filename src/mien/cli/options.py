@@ -52,6 +52,7 @@ class FilmKind(StrEnum):
     clips = "clips"
     dialogues = "dialogues"
     long = "long"
+    planted = "planted"
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
@@ -107,6 +108,10 @@ FramesRun = Annotated[
     typer.Option(
         "--frames", help="Of a run that reads vectors over time: the run that makes them."
     ),
+]
+Explain = Annotated[
+    bool,
+    typer.Option("--explain", help="Also say which modality carried each answer, and when."),
 ]
 Again = Annotated[bool, typer.Option("--again", help="Watch also what an earlier call finished.")]
 SystemName = Annotated[str, typer.Argument(help="A system, as in [bold]mien systems[/bold].")]

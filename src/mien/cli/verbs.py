@@ -17,6 +17,7 @@ from mien.cli.options import (
     ConfigFile,
     DetectorKind,
     DetectorName,
+    Explain,
     Faces,
     FaceWeights,
     FramesRun,
@@ -287,6 +288,7 @@ def predict(
     mouth: Mouth = False,
     frames: FramesRun = None,
     labels: Labels = None,
+    explain: Explain = False,
     jobs: Jobs = None,
     again: Again = False,
     as_json: Json = False,
@@ -305,6 +307,8 @@ def predict(
     [dim]mien predict clip.mp4 --run runs/a --out looked[/dim]
 
     [dim]mien predict recordings/ --run runs/a --out looked --jobs 4[/dim]
+
+    [dim]mien predict clip.mp4 --explain --out looked[/dim]
 
     [dim]mien predict clips.jsonl --run runs/a --out timelines.csv[/dim]
 
@@ -325,6 +329,7 @@ def predict(
         who=_pairs(who),
         mouth=mouth,
         frames=frames,
+        explain=explain,
     )
     silent = quiet or as_json
     found = watch.predict(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from mien.parts import adapters, hub, towers
 from mien.parts import labels as label_sets
 from mien.parts.model import FrontEnd, Model
 from mien.run import assemble, checkpoint, folder, infer
+from mien.run import explain as explaining
+from mien.run.explain import Explained, How
 from mien.run.live import Live
 from mien.types import Sample, Specs, Stage, Timeline, Track, Window
 
@@ -66,6 +69,7 @@ class Run:
         data: str | Path | Manifest | Sequence[Mapping[str, Any]],
         *,
         batch_size: int = 32,
+        explain: bool | How = False,
     ) -> list[Timeline]:
         """What the run says of each row of a manifest, or of clips given as arrays.
 
@@ -73,6 +77,8 @@ class Run:
             data: a video, sound or picture file; a manifest or its path; or a sequence of
                 ``{modality: array (L, ...)}``, where a modality that is left out is absent.
             batch_size: clips at once; it changes no result.
+            explain: also say why, in the windows' ``evidence``: which modality carried an answer,
+                and when. It takes some ten to thirty further answers to each.
 
         Returns:
             One timeline a source, in order.
@@ -83,24 +89,45 @@ class Run:
                 where=str(self.path),
                 fix=f"mien train {self.settings.system} --init {self.path}",
             )
+        how = explain if isinstance(explain, How) else How() if explain else None
         if isinstance(data, (str, Path)) and Path(data).suffix.lower() not in tables.SUFFIXES:
             from mien.run.predict import Predictor  # which is built on this module
 
-            return [Predictor.of(self, batch_size=batch_size).predict(data).timeline]
+            watching = Predictor.of(self, batch_size=batch_size, how=how)
+            return [watching.predict(data).timeline]
         if isinstance(data, (str, Path)):
             data = self.read(data)
+        given, rows = self._samples(data)
+        found = infer.predict(self.whole, given, self.specs, batch_size=batch_size)
+        timelines = _timelines(found, self.specs, self.made_by(), rows)
+        if how is None:
+            return timelines
+        spans = [(t.tracks[0].windows[0].start, t.tracks[0].windows[-1].end) for t in timelines]
+        explained = explaining.explain(
+            self.whole,
+            explaining.subjects_of(given, self.front_end),
+            found,
+            self.specs,
+            [end - start for start, end in spans],
+            how,
+            batch_size=batch_size,
+        )
+        pairs = zip(timelines, explained, spans, strict=True)
+        return [_explained(timeline, why, span, how) for timeline, why, span in pairs]
+
+    def _samples(
+        self, data: Manifest | Sequence[Mapping[str, Any]]
+    ) -> tuple[Dataset[Sample], Mapping[str, Row]]:
+        """What is given as samples, and the rows by name where it is a manifest."""
         if isinstance(data, Manifest):
-            rows = self.dataset(data, data.rows)
-            found = infer.predict(self.whole, rows, self.specs, batch_size=batch_size)
-            return _timelines(found, self.specs, self.made_by(), {row.id: row for row in data.rows})
+            return self.dataset(data, data.rows), {row.id: row for row in data.rows}
         given: Dataset[Sample] = _Arrays(data, self.stage)
         if self.stage.windows is not None:
             settings = self.settings.for_stage(self.settings.stages[-1])
             given = SampleWindows(
                 [given[i] for i in range(len(data))], self.stage.windows(settings.model, False)
             )
-        found = infer.predict(self.whole, given, self.specs, batch_size=batch_size)
-        return _timelines(found, self.specs, self.made_by(), {})
+        return given, {}
 
     def live(self) -> Live:
         """The run, ready to be given vectors of frames one after another (see :class:`Live`)."""
@@ -254,6 +281,20 @@ def _timelines(
         track = Track(id=(row.person or row.speaker or "clip") if row else "clip", windows=windows)
         timelines.append(Timeline(source=str(source or name), tracks=[track], made_by=made_by))
     return timelines
+
+
+def _explained(timeline: Timeline, why: Explained, span: tuple[float, float], how: How) -> Timeline:
+    """A row's timeline with the reasons of its windows."""
+    (track,) = timeline.tracks
+    few = len(track.windows) > 1
+    windows = [
+        replace(window, evidence=why.evidence(position, *span, how, few=few))
+        if window.scores and any(window.present.values())
+        else window  # what is said of a moment in which nothing was there is said by its neighbours
+        for position, window in enumerate(track.windows)
+    ]
+    made = {**timeline.made_by, **how.made_by(why.asked)}
+    return replace(timeline, tracks=[replace(track, windows=windows)], made_by=made)
 
 
 def _windows(found: infer.Predictions, index: int, specs: Specs, row: Row | None) -> list[Window]:
