@@ -249,7 +249,7 @@ def meld(
 ) -> dict[str, Any]:
     """Each arm over its seeds."""
     scored: dict[str, Any] = {}
-    for arm, context, longest in (("alone", 0, 32), ("context", 3, 80)):
+    for arm, context, longest in (("alone", 0, 32), ("context", 3, 64)):
         if arm not in arms:
             continue
         manifest = write(out / f"{arm}.jsonl", utterances(data, context))

@@ -87,6 +87,9 @@ def test_an_absent_text_is_zeros(tmp_path: Path) -> None:
     assert not found[1].any()
     for how in ("first", "last", "mean"):
         assert not pooled(found + 1, there, how)[1].any()
+    nobody, _ = tower(torch.tensor([[0, 5]]), torch.tensor([[False, False]]))
+    assert nobody.dtype is torch.float32
+    assert not nobody.any()
 
 
 def test_pooling_by_hand() -> None:

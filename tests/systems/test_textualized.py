@@ -192,6 +192,21 @@ def test_it_goes_on_from_basic_to_compound_emotions(words: tuple[str, ...], tmp_
     assert set(mien.load(tmp_path / "compound").specs["emotion"].labels) == set(COMPOUND)
 
 
+def test_a_class_that_nobody_asks_for_is_learned_and_not_scored(tmp_path: Path) -> None:
+    """As C-EXPR-DB declares its task: of frames, with Other aside. Rows are moments."""
+    data = _corpus(tmp_path / "c", (*COMPOUND, "Other"))
+    (tmp_path / "c/rows.tasks.yaml").write_text(
+        "- {name: emotion, problem: one_of_n, resolution: frame, aside: [Other], "
+        f"labels: [{', '.join([*COMPOUND, 'Other'])}]}}\n"
+    )
+    found = _train(data, tmp_path / "run")["tasks"]["emotion"]
+    network = mien.load(tmp_path / "run").model
+    assert isinstance(network, textualized.Network)
+    assert network.heads["emotion"].weight.shape == (4, 32)
+    assert found["clips"] == 18
+    assert 0 < found["asked"]["clips"] < 18
+
+
 def test_updates_do_not_go_to_another_tower(tmp_path: Path) -> None:
     data = _corpus(tmp_path / "b", BASIC)
     words = ("tune=adapters", "rank=2")

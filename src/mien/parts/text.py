@@ -84,6 +84,8 @@ class TextTower(Tower):
         text = text.masked_fill(~seen, self.pad)
         both = torch.stack([text, seen.long()], 2)  # (B, L, 2)
         found = where_there(self._encode, both, seen.any(1), (text.shape[1], self.dim))
+        if not found.is_floating_point():  # nothing was there to be encoded
+            found = found.to(next(self.parameters()).dtype)
         return found, all_there(found) if mask is None else mask
 
     def _encode(self, both: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ from mien.run import answers, assemble, checkpoint, folder, infer, processes, sc
 from mien.run.batches import seed_for
 from mien.run.log import Log
 from mien.run.loop import Loop
-from mien.types import Objective, Resolution, Specs, Stage, TaskSpec
+from mien.types import Objective, Resolution, Specs, Stage, TaskSpec, Unit
 
 _BATCH_FOR_SCORING = 64
 
@@ -128,7 +128,10 @@ def _specs(manifest: Manifest, settings: RunConfig) -> dict[str, Any]:
             )
     wanted = settings.data.tasks or list(found)
     if any(stages[name].spread for name in settings.stages):
-        found = {name: _spread(spec) for name, spec in found.items()}
+        found = {name: _asked(spec, Resolution.FRAME) for name, spec in found.items()}
+    elif all(stages[name].unit is Unit.TEXT for name in settings.stages):
+        # A row of words is one moment, whatever the task asks of a film.
+        found = {name: _asked(spec, Resolution.CLIP) for name, spec in found.items()}
     if not wanted:
         raise DataError(
             "the manifest has no labels to train on",
@@ -138,9 +141,9 @@ def _specs(manifest: Manifest, settings: RunConfig) -> dict[str, Any]:
     return {name: found[name] for name in wanted}
 
 
-def _spread(spec: TaskSpec) -> TaskSpec:
-    """A task of classes as one of every frame."""
-    return replace(spec, resolution=Resolution.FRAME) if spec.categorical else spec
+def _asked(spec: TaskSpec, often: Resolution) -> TaskSpec:
+    """A task of classes as one that asks so often."""
+    return replace(spec, resolution=often) if spec.categorical else spec
 
 
 @dataclass(frozen=True, slots=True)
