@@ -42,6 +42,12 @@ __all__ = [
 ]
 
 
+AROUND, TURN, SAID = "\x1d", "\x1e", "\x1f"
+"""Within a text: between what was said before, the utterance itself and what was said after;
+between utterances; between who says something and the words. Texts themselves hold none of them.
+"""
+
+
 class Problem(StrEnum):
     """What kind of answer a task asks for."""
 
@@ -315,6 +321,8 @@ class Stage:
         takes: ``config -> prefixes`` of what the stage before hands on, where this stage's own
             settings may want less than all of it; None takes all.
         windows: ``(config, training) -> Windows`` where rows are cut; None reads them whole.
+        context: ``config -> number`` of utterances on each side that a text is told with; None
+            where it stands alone.
     """
 
     unit: Unit
@@ -327,6 +335,7 @@ class Stage:
     takes: Callable[[Any], tuple[str, ...]] | None = None
     beside: tuple[str, ...] = ()
     windows: Callable[[Any, bool], Windows] | None = None
+    context: Callable[[Any], int] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,7 +25,8 @@ from mien.run import answers, assemble, checkpoint, folder, infer, processes, sc
 from mien.run.batches import seed_for
 from mien.run.log import Log
 from mien.run.loop import Loop
-from mien.types import Objective, Specs, Stage
+from mien.tasks.conversation import by_utterance
+from mien.types import Objective, Specs, Stage, Unit
 
 _BATCH_FOR_SCORING = 64
 
@@ -133,7 +134,9 @@ def _specs(manifest: Manifest, settings: RunConfig) -> dict[str, Any]:
             where=str(manifest.path),
             fix='add "labels": {"emotion": "happy"} to its rows',
         )
-    return {name: found[name] for name in wanted}
+    chosen = {name: found[name] for name in wanted}
+    talks = any(stages[name].unit is Unit.DIALOGUE for name in settings.stages)
+    return by_utterance(chosen) if talks else chosen
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from mien.tasks import metrics
 from mien.tasks.action_units import ABAW_ACTION_UNITS
 from mien.tasks.affect import ABAW_AFFECT, ABAW_COMPOUND, ABAW_EXPRESSION
 from mien.tasks.classification import CREMA_D, DFEW, EMODB, MAFW, MER2023, MSP_IMPROV, RAVDESS
+from mien.tasks.conversation import IEMOCAP_DIALOGUES, MELD
 from mien.types import Objective, Problem, Resolution, Specs, TaskSpec
 
 if TYPE_CHECKING:
@@ -39,7 +40,9 @@ NAMED: Mapping[str, TaskSpec] = {
     "crema_d": CREMA_D,
     "dfew": DFEW,
     "emodb": EMODB,
+    "iemocap_dialogues": IEMOCAP_DIALOGUES,
     "mafw": MAFW,
+    "meld": MELD,
     "mer2023": MER2023,
     "msp_improv": MSP_IMPROV,
     "ravdess": RAVDESS,
@@ -124,7 +127,8 @@ def default_metric(spec: TaskSpec) -> str:
         return "ccc"
     if spec.problem is Problem.MANY_OF_N:
         return "f1"
-    return "macro_f1" if spec.resolution is Resolution.FRAME else "uar"
+    usual = {Resolution.FRAME: "macro_f1", Resolution.UTTERANCE: "weighted_f1"}
+    return usual.get(spec.resolution, "uar")
 
 
 def statistics(spec: TaskSpec) -> tuple[metrics.Statistic, ...]:

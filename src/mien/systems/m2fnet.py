@@ -1,0 +1,204 @@
+"""M2FNet: emotion in conversation, from what is said, heard and seen in each utterance.
+
+::
+
+    fusion   text   (U, T) --> N x [x + Transformer] --> F_T --+--> m x fusion attention --+
+             audio  (U, D) --> N x [x + Transformer] --> F_A --+    Q = V = T, K = A or V  +--> FC
+             visual (U, D) --> N x [x + Transformer] --> F_V --+---------------------------+    FC
+
+Vishal Chudasama, Purbayan Kar, Ashish Gudmalwar, Nirmesh Shah, Pankaj Wasnik, Naoyuki Onoe, CVPR
+Workshops 2022, arXiv 2206.02187.
+
+Shapes: B dialogues, U utterances, D width of a modality, T width of the query's, C outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from mien.config import Settings
+from mien.errors import ConfigError, DataError
+from mien.parts.conversation import DialogueEncoder, FusionAttention, places
+from mien.parts.features import Standardise
+from mien.parts.model import FrontEnd, Model, given_of, known_positions
+from mien.types import Output, Resolution, Specs, Stage, Unit
+
+Modality = Literal["text", "audio", "visual"]
+ALL: tuple[Modality, ...] = ("text", "audio", "visual")
+
+
+class Config(Settings):
+    """Where nothing else is said, defaults are the paper's for MELD, or ours where it is silent."""
+
+    modalities: tuple[Modality, ...] = Field(
+        ALL, min_length=1, description="what is read; the first of text, audio, visual is the query"
+    )
+
+    # -- stage fusion --
+    feature_dims: dict[Modality, int] = Field(
+        {}, description="width of each modality's vectors; {} asks the data"
+    )
+    standardise: bool = Field(True, description="each feature to mean 0 and deviation 1")
+    widths: dict[Modality, int] = Field(
+        {},
+        description="widths to which vectors are brought first; the paper takes them as they are",
+    )
+    positions: bool = Field(True, description="whether the place in the dialogue is told, by sines")
+    layers: int = Field(1, ge=0, description="N, Transformer layers of each modality")
+    fusions: int = Field(5, ge=0, description="m, fusion attentions one after another")
+    heads: int = Field(4, ge=1, description="attention heads; they divide every width")
+    mlp: float = Field(4.0, gt=0, description="hidden width of a layer, as a multiple of its own")
+    head: int | None = Field(None, ge=1, description="hidden width of the last layers; None: T")
+    dropout: float = Field(0.4, ge=0, lt=1)
+
+
+# -- fusion ----------------------------------------------------------------------------------------
+
+
+class FusionNetwork(nn.Module):
+    """Each utterance among the others of its dialogue, in every modality, and all of them fused.
+
+    Text is the query where it is read, else sound: the paper always has text. An utterance that
+    lacks the query's modality has zeros for it, and is answered from the others.
+
+    Args:
+        config: sizes.
+        specs: the tasks.
+    """
+
+    def __init__(self, config: Config, specs: Specs) -> None:
+        super().__init__()
+        self.features = _features(config)
+        self.reads = sorted(self.features)
+        self.positions = config.positions
+        self.query = next(name for name in ALL if name in self.features)
+        given: Mapping[str, int] = dict(config.widths.items())
+        widths = {name: given.get(name, self.features[name]) for name in self.reads}
+        self.project = nn.ModuleDict(
+            {n: nn.Linear(self.features[n], widths[n]) for n in self.reads if n in config.widths}
+        )
+        self.encoders = nn.ModuleDict(
+            {
+                name: DialogueEncoder(
+                    width, config.layers, config.heads, round(config.mlp * width), config.dropout
+                )
+                for name, width in widths.items()
+            }
+        )
+        others = {name: width for name, width in widths.items() if name != self.query}
+        self.fusions = nn.ModuleList(
+            FusionAttention(widths[self.query], others, config.heads, config.dropout)
+            for _ in range(config.fusions if others else 0)
+        )
+        self.widths = {self.query: widths[self.query]} | others
+        hidden = config.head or widths[self.query]
+        self.heads = nn.ModuleDict(
+            {
+                name: nn.Sequential(
+                    nn.Linear(sum(widths.values()), hidden),
+                    nn.GELU(),
+                    nn.Dropout(config.dropout),
+                    nn.Linear(hidden, spec.width),
+                )
+                for name, spec in specs.items()
+            }
+        )
+
+    def forward(
+        self,
+        text: Tensor | None = None,
+        audio: Tensor | None = None,
+        visual: Tensor | None = None,
+        *,
+        mask: Mapping[str, Tensor] | None = None,
+        present: Tensor | None = None,
+    ) -> Output:
+        """Vectors (B, U, D) of any of the modalities to raw answers (B, U, C).
+
+        Args:
+            text: a vector an utterance.
+            audio: likewise.
+            visual: likewise.
+            mask: ``mask[m]`` (B, U), True where an utterance has one.
+            present: (B, M), a column for each given modality in sorted order.
+        """
+        given = given_of(self.reads, text=text, audio=audio, visual=visual)
+        there, encoded = self._encoded(given, mask, present)
+        like = next(iter(encoded.values()))
+        x = encoded.pop(self.query, like.new_zeros(*like.shape[:2], self.widths[self.query]))
+        said = there.get(self.query, torch.zeros(like.shape[:2], dtype=torch.bool, device=x.device))
+        both = {name: there[name] & said for name in encoded}
+        for fusion in self.fusions:
+            x = fusion(x, encoded, both).masked_fill(~said[..., None], 0)
+        rest = [
+            encoded.get(name, like.new_zeros(*like.shape[:2], width))
+            for name, width in self.widths.items()
+            if name != self.query
+        ]
+        whole = torch.cat([x, *rest], 2)  # (B, U, T + D + D)
+        logits = {name: head(whole) for name, head in self.heads.items()}
+        return Output(logits=logits, features={"fused": whole})
+
+    def _encoded(
+        self,
+        given: Mapping[str, Tensor],
+        mask: Mapping[str, Tensor] | None,
+        present: Tensor | None,
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Which utterances (B, U) have each modality, and what each is among the others."""
+        length = max(x.shape[1] for x in given.values())  # a modality nobody has is one position
+        there, encoded = {}, {}
+        for name in self.reads:
+            if name not in given:
+                continue
+            x = given[name]
+            known = known_positions(name, given, mask, present)
+            seen = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
+            seen = seen if known is None else known.expand(x.shape[:2])
+            x, seen = _longer(x, length), _longer(seen, length)
+            x = x.masked_fill(~seen[..., None], 0)  # whatever stood there, a NaN too
+            if name in self.project:
+                x = self.project[name](x)
+            if self.positions:
+                x = x + places(length, x.shape[2], x)
+            there[name], encoded[name] = seen, self.encoders[name](x, seen)
+        return there, encoded
+
+
+def _longer(x: Tensor, length: int) -> Tensor:
+    """(B, L, ...) with zeros up to a length."""
+    rest = x.new_zeros(x.shape[0], length - x.shape[1], *x.shape[2:])
+    return torch.cat([x, rest], 1)
+
+
+def build_fusion(config: Config, specs: Specs) -> Model:
+    """Front end and network that answer to whole dialogues."""
+    for spec in specs.values():
+        if spec.resolution is Resolution.FRAME:
+            raise ConfigError(f"m2fnet answers once an utterance, {spec.name!r} asks once a frame")
+    front_end = Standardise(_features(config)) if config.standardise else FrontEnd()
+    return Model(front_end, FusionNetwork(config, specs))
+
+
+def _features(config: Config) -> dict[str, int]:
+    """The widths of what is read; at least one is known."""
+    found: dict[str, int] = {
+        name: width for name, width in config.feature_dims.items() if name in config.modalities
+    }
+    if not found:
+        raise DataError(
+            "the width of the vectors is not known",
+            where="model.feature_dims",
+            fix="model.feature_dims.text=1024",
+        )
+    return found
+
+
+STAGES = {
+    "fusion": Stage(unit=Unit.DIALOGUE, build=build_fusion, modalities=ALL),
+}
