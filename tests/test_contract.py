@@ -133,6 +133,18 @@ CASES = [
         still=("dropout=0", "accumulate=2", "lr=1e-4"),
         overrides=("epochs=2", "save_seconds=0"),
     ),
+    Case(
+        "m2fnet",
+        "tiny",
+        corpora.sayings,
+        still=(
+            "model.dropout=0",
+            "model.words.hidden_dropout_prob=0",
+            "model.words.attention_probs_dropout_prob=0",
+            "lr=1e-4",
+        ),
+        overrides=("stages=[text]", "epochs=2", "save_seconds=0"),
+    ),
 ]
 
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

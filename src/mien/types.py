@@ -323,6 +323,8 @@ class Stage:
         windows: ``(config, training) -> Windows`` where rows are cut; None reads them whole.
         context: ``config -> number`` of utterances on each side that a text is told with; None
             where it stands alone.
+        gives: a feature (B, D) of its output that is worth keeping as a feature of the rows; None
+            where there is none.
     """
 
     unit: Unit
@@ -336,6 +338,7 @@ class Stage:
     beside: tuple[str, ...] = ()
     windows: Callable[[Any, bool], Windows] | None = None
     context: Callable[[Any], int] | None = None
+    gives: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

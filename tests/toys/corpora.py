@@ -168,6 +168,13 @@ def conversations(folder: Path, seed: int = 0) -> Path:
     return _write(folder, rows, None)
 
 
+def sayings(folder: Path, seed: int = 0) -> Path:
+    """The words of conversations, and nothing else of them."""
+    path = conversations(folder, seed)
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    return _write(folder, [{k: v for k, v in row.items() if k != "features"} for row in rows], None)
+
+
 def texts(folder: Path, seed: int = 0) -> Path:
     """Sentences that say what they are, with letters of several bytes among them."""
     random = np.random.default_rng(seed)

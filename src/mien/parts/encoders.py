@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import torch
@@ -81,9 +82,14 @@ class Tower(nn.Module, ABC):
         """A module like ``blank`` with these weights, whose names and shapes were compared."""
 
     @classmethod
+    def opened(cls, folder: Path) -> Any:
+        """The module that lies in a folder, where this kind reads one its own way; else None."""
+        del folder
+
+    @classmethod
     @abstractmethod
     def model_type(cls) -> str:
-        """What a configuration file calls this kind of model."""
+        """What a configuration file calls this kind of model; empty where it reads any."""
 
     def described(self) -> dict[str, Any]:
         """The configuration, as its file holds it."""

@@ -27,6 +27,7 @@ from mien.parts.adapters import is_adapter
 from mien.parts.encoders import ClapAudio, ClipVision, Tower
 from mien.parts.hub import TowerSource
 from mien.parts.small import FaceTower, VoiceTower
+from mien.parts.words import TextTower
 
 __all__ = [
     "KINDS",
@@ -36,6 +37,7 @@ __all__ = [
     "ClipVision",
     "FaceTower",
     "Known",
+    "TextTower",
     "Tower",
     "TowerSource",
     "VoiceTower",
@@ -49,12 +51,13 @@ __all__ = [
     "open_tower",
     "save_tower",
     "store",
+    "text",
     "using",
     "vision",
 ]
 
 KINDS: dict[str, type[Tower]] = {
-    cls.kind: cls for cls in (ClipVision, ClapAudio, FaceTower, VoiceTower)
+    cls.kind: cls for cls in (ClipVision, ClapAudio, FaceTower, VoiceTower, TextTower)
 }
 
 _SHELVES = "towers"  # folder of a run
@@ -157,6 +160,11 @@ def vision(name: str | Mapping[str, Any], revision: str | None = None) -> Tower:
 def audio(name: str | Mapping[str, Any], revision: str | None = None) -> Tower:
     """A sound tower: CLAP's, unless the values or the folder's configuration say another."""
     return open_tower(TowerSource(_said(name) or ClapAudio.kind, name, revision))
+
+
+def text(name: str | Mapping[str, Any], revision: str | None = None) -> TextTower:
+    """A text encoder: a name on the hub, a folder, or configuration values."""
+    return cast("TextTower", open_tower(TowerSource(TextTower.kind, name, revision)))
 
 
 def _said(name: str | Mapping[str, Any]) -> str | None:

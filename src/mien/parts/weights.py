@@ -24,6 +24,8 @@ def blank(kind: type[Tower], values: Mapping[str, Any]) -> Any:
 
 def pretrained(kind: type[Tower], folder: Path) -> Any:
     """A module with the weights of a folder, every name and shape checked."""
+    if (own := kind.opened(folder)) is not None:
+        return own
     values = own_section(kind, folder)
     given = {
         name.removeprefix(kind.prefix): tensor
@@ -34,14 +36,14 @@ def pretrained(kind: type[Tower], folder: Path) -> Any:
     with torch.device("meta"):
         empty = blank(kind, values)
     named = {name.removeprefix(kind.prefix): name for name in empty.state_dict()}
-    fitting = _fitting(given, {bare: empty.state_dict()[named[bare]] for bare in named}, folder)
-    return kind.filled(empty, {named[bare]: tensor for bare, tensor in fitting.items()})
+    found = fitting(given, {bare: empty.state_dict()[named[bare]] for bare in named}, folder)
+    return kind.filled(empty, {named[bare]: tensor for bare, tensor in found.items()})
 
 
 def own_section(kind: type[Tower], folder: Path) -> dict[str, Any]:
     """The tower's part of a configuration, which may be that of the whole model."""
     values = hub.read_config(folder)
-    if values.get("model_type") == kind.model_type():
+    if kind.model_type() in ("", values.get("model_type")):  # some read any
         return values
     if kind.section not in values:
         raise TowerError(
@@ -50,7 +52,7 @@ def own_section(kind: type[Tower], folder: Path) -> dict[str, Any]:
     return dict(values[kind.section])
 
 
-def _fitting(
+def fitting(
     given: Mapping[str, Tensor], wanted: Mapping[str, Tensor], folder: Path
 ) -> dict[str, Tensor]:
     """The tensors that a tower wants; one too many, too few or of another shape is an error."""

@@ -2,6 +2,8 @@
 
 ::
 
+    text     previous | own | next --> an encoder of words, tuned --> (T) --> Linear   mien data
+                                                                                    features
     fusion   text   (U, T) --> N x [x + Transformer] --> F_T --+--> m x fusion attention --+
              audio  (U, D) --> N x [x + Transformer] --> F_A --+    Q = V = T, K = A or V  +--> FC
              visual (U, D) --> N x [x + Transformer] --> F_V --+---------------------------+    FC
@@ -15,7 +17,8 @@ Shapes: B dialogues, U utterances, D width of a modality, T width of the query's
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from dataclasses import replace
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
@@ -23,9 +26,11 @@ from torch import Tensor, nn
 
 from mien.config import Settings
 from mien.errors import ConfigError, DataError
+from mien.parts import towers
 from mien.parts.conversation import DialogueEncoder, FusionAttention, places
 from mien.parts.features import Standardise
 from mien.parts.model import FrontEnd, Model, given_of, known_positions
+from mien.parts.words import TextTower, Told, UtterancePool
 from mien.types import Output, Resolution, Specs, Stage, Unit
 
 Modality = Literal["text", "audio", "visual"]
@@ -38,6 +43,24 @@ class Config(Settings):
     modalities: tuple[Modality, ...] = Field(
         ALL, min_length=1, description="what is read; the first of text, audio, visual is the query"
     )
+
+    # -- stage text --
+    words: str | dict[str, Any] = Field(
+        "FacebookAI/roberta-large",
+        description="text encoder: hub name, local folder, or configuration values (random)",
+    )
+    words_revision: str | None = Field(None, description="commit on the hub (default: the newest)")
+    tune: bool = Field(True, description="whether the text encoder learns, or a Linear behind it")
+    neighbours: int = Field(
+        1, ge=0, description="utterances before and after each that are read with it"
+    )
+    speakers: bool = Field(
+        False, description="whether utterances begin with the name of who says them, as EmoBERTa's"
+    )
+    pool: Literal["own", "all", "first"] = Field(
+        "own", description="tokens that make the vector: the utterance's own, all, or the first"
+    )
+    longest: int = Field(512, ge=8, description="tokens that are read, of neighbours the nearest")
 
     # -- stage fusion --
     feature_dims: dict[Modality, int] = Field(
@@ -55,6 +78,67 @@ class Config(Settings):
     mlp: float = Field(4.0, gt=0, description="hidden width of a layer, as a multiple of its own")
     head: int | None = Field(None, ge=1, description="hidden width of the last layers; None: T")
     dropout: float = Field(0.4, ge=0, lt=1)
+
+
+# -- text ------------------------------------------------------------------------------------------
+
+
+class TextNetwork(nn.Module):
+    """An encoder over an utterance and its neighbours, and one Linear a task.
+
+    Args:
+        tower: of text.
+        pool: which tokens make the vector.
+        dropout: rate on it.
+        specs: the tasks.
+    """
+
+    def __init__(self, tower: TextTower, pool: str, dropout: float, specs: Specs) -> None:
+        super().__init__()
+        self.tower, self.pool = tower, UtterancePool(pool)
+        self.drop = nn.Dropout(dropout)
+        self.heads = nn.ModuleDict(
+            {name: nn.Linear(tower.dim, spec.width) for name, spec in specs.items()}
+        )
+
+    def forward(
+        self,
+        text: Tensor,
+        own: Tensor,
+        *,
+        mask: Mapping[str, Tensor] | None = None,
+        present: Tensor | None = None,
+    ) -> Output:
+        """Tokens (B, L), and which are its own, to raw answers (B, C) and vectors (B, D)."""
+        seen = known_positions("text", {"text": text}, mask, present)
+        seen = torch.ones_like(own) if seen is None else seen.expand(own.shape)
+        tokens, _ = self.tower(text, seen)
+        vector = self.pool(tokens, seen, own)
+        logits = {name: head(self.drop(vector)) for name, head in self.heads.items()}
+        return Output(logits=logits, features={"text": vector})
+
+    # -- for layer decay --
+
+    @property
+    def layers(self) -> int:
+        """The layer of the heads."""
+        return self.tower.depth + 1
+
+    def layer(self, name: str) -> int:
+        """How far up a parameter lies."""
+        part, _, rest = name.partition(".")
+        return self.tower.layer(rest) if part == "tower" else self.layers
+
+
+def build_text(config: Config, specs: Specs) -> Model:
+    """Front end and network that answer to what is said in an utterance and around it."""
+    _check(specs)
+    tower = towers.text(config.words, config.words_revision)
+    if config.tune:
+        tower.tune()
+    tokens = replace(tower.tokens, longest=min(tower.tokens.longest, config.longest))
+    network = TextNetwork(tower, config.pool, config.dropout, specs)
+    return Model(Told(tokens, speakers=config.speakers), network)
 
 
 # -- fusion ----------------------------------------------------------------------------------------
@@ -178,11 +262,15 @@ def _longer(x: Tensor, length: int) -> Tensor:
 
 def build_fusion(config: Config, specs: Specs) -> Model:
     """Front end and network that answer to whole dialogues."""
+    _check(specs)
+    front_end = Standardise(_features(config)) if config.standardise else FrontEnd()
+    return Model(front_end, FusionNetwork(config, specs))
+
+
+def _check(specs: Specs) -> None:
     for spec in specs.values():
         if spec.resolution is Resolution.FRAME:
             raise ConfigError(f"m2fnet answers once an utterance, {spec.name!r} asks once a frame")
-    front_end = Standardise(_features(config)) if config.standardise else FrontEnd()
-    return Model(front_end, FusionNetwork(config, specs))
 
 
 def _features(config: Config) -> dict[str, int]:
@@ -200,5 +288,12 @@ def _features(config: Config) -> dict[str, int]:
 
 
 STAGES = {
+    "text": Stage(
+        unit=Unit.TEXT,
+        build=build_text,
+        modalities=("text",),
+        context=lambda config: int(config.neighbours),
+        gives="text",
+    ),
     "fusion": Stage(unit=Unit.DIALOGUE, build=build_fusion, modalities=ALL),
 }
