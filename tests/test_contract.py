@@ -145,6 +145,12 @@ CASES = [
         ),
         overrides=("stages=[text]", "epochs=2", "save_seconds=0"),
     ),
+    Case(
+        "m2fnet",
+        "tiny",
+        corpora.recordings,
+        overrides=("stages=[audio]", "epochs=2", "save_seconds=0"),
+    ),
 ]
 
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

@@ -25,7 +25,7 @@ from mien.run.train import train
 from mien.systems import m2fnet as system
 from mien.systems.m2fnet import FusionNetwork
 from mien.tasks.conversation import IEMOCAP_DIALOGUES, MELD
-from mien.types import Output, Resolution, TaskSpec
+from mien.types import Batch, Output, Problem, Resolution, TaskSpec
 
 DIMS = {"text": 6, "audio": 4, "visual": 5}
 PUBLISHED = {"text": 1024, "audio": 300, "visual": 600}
@@ -241,3 +241,76 @@ def test_what_is_asked_of_clips_is_asked_of_utterances(made: tuple[Path, Path]) 
     spec = mien.load(made[1]).specs["emotion"]  # declared nowhere
     assert (spec.resolution, spec.labels) == (Resolution.UTTERANCE, ("x", "y", "z"))
     assert tasks.default_metric(spec) == tasks.default_metric(MELD) == "weighted_f1"
+
+
+# -- extractors ------------------------------------------------------------------------------------
+
+
+def _visual(*words: str) -> Any:
+    torch.manual_seed(0)
+    settings = config.resolve("m2fnet", preset="tiny", overrides=["stages=[visual]", *words]).model
+    return system.STAGES["visual"].build(settings, {"emotion": MELD}).eval()
+
+
+def _seen(number: int = 1) -> dict[str, Tensor]:
+    torch.manual_seed(1)
+    faces = torch.randint(0, 256, (number, 3, 32, 32, 3), dtype=torch.uint8)
+    scene = torch.randint(0, 256, (number, 2, 32, 32, 3), dtype=torch.uint8)
+    boxes = torch.tensor([[0, 0.2], [0, 0.1], [1, 0.1]]).expand(number, -1, -1).clone()
+    return {"scene": scene, "faces": faces, "boxes": boxes}
+
+
+@torch.no_grad()
+def _vector(model: Any, seen: dict[str, Tensor]) -> Tensor:
+    batch = Batch(
+        inputs=seen,
+        mask={n: torch.ones(x.shape[:2], dtype=torch.bool) for n, x in seen.items()},
+        present=torch.ones(len(next(iter(seen.values()))), len(seen), dtype=torch.bool),
+    )
+    output: Output = model(batch)
+    return output.features["visual"]
+
+
+def test_the_visual_vector_follows_the_area_of_boxes() -> None:
+    model, seen = _visual(), _seen()
+    one = _vector(model, seen)
+    swapped = {**seen, "boxes": torch.tensor([[[0, 0.1], [0, 0.2], [1, 0.1]]])}
+    other = _vector(model, swapped)
+    assert not torch.allclose(one[:, 8:], other[:, 8:], atol=1e-5)
+    torch.testing.assert_close(one[:, :8], other[:, :8])  # the scene is as it was
+    alike = {**seen, "boxes": seen["boxes"] * torch.tensor([1, 0.5])}
+    torch.testing.assert_close(_vector(model, alike), one)  # shares of a frame's sum
+
+
+def test_the_visual_vector_follows_the_scene() -> None:
+    model, seen = _visual(), _seen()
+    one = _vector(model, seen)
+    other = _vector(model, {**seen, "scene": 255 - seen["scene"]})
+    assert not torch.allclose(one[:, :8], other[:, :8], atol=1e-5)
+    torch.testing.assert_close(one[:, 8:], other[:, 8:])
+
+
+def test_frames_without_faces_are_left_out_of_the_maximum() -> None:
+    model, seen = _visual(), _seen()
+    one = _vector(model, seen)
+    later = {**seen, "boxes": torch.tensor([[[0, 0.2], [0, 0.1], [9, 0.1]]])}
+    torch.testing.assert_close(_vector(model, later), one)
+    nobody = _vector(model, {"scene": seen["scene"]})
+    torch.testing.assert_close(nobody[:, :8], one[:, :8])
+    assert not nobody[:, 8:].any()
+    assert not _vector(model, {"boxes": seen["boxes"]}).any()
+
+
+def test_published_extractors_have_the_published_widths() -> None:
+    found = measure("m2fnet", "meld", {"emotion": MELD}, ["stages=[audio]"])
+    one = 11_176_512 + 512 * 300 + 300
+    assert found.trainable == one + 300 * 7 + 7
+    both = measure("m2fnet", "meld", {"emotion": MELD}, ["stages=[visual]"])
+    assert both.trainable == 2 * one + 600 * 7 + 7
+
+
+def test_extractors_want_classes() -> None:
+    moods = TaskSpec(name="mood", problem=Problem.REGRESSION, labels=("mood",))
+    settings = config.resolve("m2fnet", preset="tiny").model
+    with pytest.raises(ConfigError, match="triplets are made of classes"):
+        system.STAGES["audio"].build(settings, {"mood": moods})

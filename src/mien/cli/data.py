@@ -160,6 +160,38 @@ def prepare(
 
 
 @app.command()
+def scenes(
+    manifest: Annotated[Path, typer.Argument(help="Manifest whose rows name films.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="The new manifest (default: NAME.scenes.jsonl beside it)."),
+    ] = None,
+    frames: Annotated[int, typer.Option("--frames", help="Frames of a clip.")] = 15,
+    size: Annotated[int, typer.Option("--size", help="Side of frames and faces.")] = 112,
+    face_weights: FaceWeights = None,
+    jobs: Jobs = None,
+    root: Root = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Keep a few whole frames of each clip and all faces in them, with how large each is.
+
+    For systems that look at a scene and at everybody in it. Rows get features.scene, features.faces
+    and features.boxes. Interrupt it and give the same command again: what is finished is kept.
+
+    [dim]mien data scenes talks.prepared.jsonl[/dim]
+    """
+    from mien.run.scenes import How
+    from mien.run.scenes import scenes as run
+
+    how = How(frames=frames, size=size, weights=face_weights)
+    report = run(manifest, out=out, how=how, jobs=jobs, root=root, quiet=quiet or as_json)
+    say(report.to_dict(), as_json, report.text)
+    if report.errors:
+        raise typer.Exit(1)
+
+
+@app.command()
 def features(
     manifest: Annotated[Path, typer.Argument(help="Manifest of rows that the run reads.")],
     run: Annotated[

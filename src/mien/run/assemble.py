@@ -68,7 +68,10 @@ def dataset(
 
     Where the stage cuts rows into windows, ``training`` says for what they are cut.
     """
-    wanted = [*(getattr(settings.model, "modalities", None) or stage.modalities), *stage.beside]
+    chosen = getattr(settings.model, "modalities", None) or ()
+    # Of the modalities that are wanted, a stage may read some, or others that these are made of.
+    reads = [name for name in chosen if name in stage.modalities] or stage.modalities
+    wanted = [*reads, *stage.beside]
     stages: Mapping[str, Stage] = registry.system(settings.system).load().STAGES
     known = sorted({n for each in stages.values() for n in (*each.modalities, *each.beside)})
     unknown = [name for name in settings.data.inputs if name not in known]

@@ -205,9 +205,9 @@ class _Training:
     def run(self) -> None:
         """Train all stages that are not finished, then score and write everything down."""
         settings = self.job.settings
-        settings = assemble.with_dims(
-            settings, self._dataset(settings, settings.stages[0], self._rows())
-        )
+        first = settings.stages[0]
+        if self.stages[first].gives is None:  # what makes vectors reads recordings
+            settings = assemble.with_dims(settings, self._dataset(settings, first, self._rows()))
         for name in settings.stages:
             if self.stages[name].beside:  # missed now, not when the stages before are done
                 self._dataset(settings, name, self._rows())

@@ -16,7 +16,7 @@ Shapes: B dialogues, U utterances, D width of a modality, T width of the query's
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -24,14 +24,21 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from mien import tasks
 from mien.config import Settings
 from mien.errors import ConfigError, DataError
 from mien.parts import towers
 from mien.parts.conversation import DialogueEncoder, FusionAttention, places
 from mien.parts.features import Standardise
+from mien.parts.losses import Combined
 from mien.parts.model import FrontEnd, Model, given_of, known_positions
+from mien.parts.pictures import Heard, MelPicture, Scenes, WeightedFaces
+from mien.parts.resnet import Extractor
+from mien.parts.triplets import TripletLoss
+from mien.parts.voicewear import VoiceWear
 from mien.parts.words import TextTower, Told, UtterancePool
-from mien.types import Output, Resolution, Specs, Stage, Unit
+from mien.systems.m2fnet_extractors import AudioNetwork, VisualNetwork
+from mien.types import Objective, Output, Problem, Resolution, Specs, Stage, Unit
 
 Modality = Literal["text", "audio", "visual"]
 ALL: tuple[Modality, ...] = ("text", "audio", "visual")
@@ -61,6 +68,21 @@ class Config(Settings):
         "own", description="tokens that make the vector: the utterance's own, all, or the first"
     )
     longest: int = Field(512, ge=8, description="tokens that are read, of neighbours the nearest")
+
+    # -- stages audio and visual --
+    audio_source_rate: int = Field(16000, ge=1, description="samples a second of the waveforms")
+    audio_seconds: float = Field(10.0, gt=0, le=60, description="length of the mel picture")
+    audio_wear: bool = Field(True, description="whether voices of training are worn: noise, pace")
+    resnet: int = Field(64, ge=4, description="width of the ResNet-18's first stage")
+    projection: int = Field(300, ge=1, description="Z, width of a vector")
+    size: int = Field(112, ge=16, description="height and width of frames and faces")
+    flip: bool = Field(True, description="whether every second clip of training is mirrored")
+    area: Literal["sum", "max", "frame"] = Field(
+        "sum", description="what the area of a face is a share of, where faces are weighted"
+    )
+    literal: bool = Field(
+        False, description="the loss of the extractors as printed, which cannot be minimised well"
+    )
 
     # -- stage fusion --
     feature_dims: dict[Modality, int] = Field(
@@ -139,6 +161,56 @@ def build_text(config: Config, specs: Specs) -> Model:
     tokens = replace(tower.tokens, longest=min(tower.tokens.longest, config.longest))
     network = TextNetwork(tower, config.pool, config.dropout, specs)
     return Model(Told(tokens, speakers=config.speakers), network)
+
+
+# -- sound and pictures ----------------------------------------------------------------------------
+
+
+def _extractor(config: Config) -> Extractor:
+    return Extractor(config.resnet, config.projection)
+
+
+def build_audio(config: Config, specs: Specs) -> Model:
+    """Front end and network that make one vector of the sound of an utterance."""
+    _classes(specs)
+    picture = MelPicture(source_rate=config.audio_source_rate, seconds=config.audio_seconds)
+    wear = None
+    if config.audio_wear:  # the paper's: white noise, and time a little warped
+        wear = VoiceWear.only(
+            rate=config.audio_source_rate, noise=0.5, noises=("white",), speed=0.5, pace=(0.8, 1.25)
+        )
+    return Model(Heard(picture, wear), AudioNetwork(_extractor(config), specs))
+
+
+def build_visual(config: Config, specs: Specs) -> Model:
+    """Front end and network that make one vector of the pictures of an utterance."""
+    _classes(specs)
+    network = VisualNetwork(
+        _extractor(config), _extractor(config), WeightedFaces(config.area), specs
+    )
+    return Model(Scenes(config.size, flip=config.flip), network)
+
+
+def apart(*features: str) -> Callable[[Config, Specs], Objective]:
+    """Triplets of each of these vectors, and what the Linear behind them is to answer."""
+
+    def objective(config: Config, specs: Specs) -> Objective:
+        task = _classes(specs)
+        teaching = [(n, 1.0, TripletLoss(n, task, literal=config.literal)) for n in features]
+        return Combined([*teaching, ("read", 1.0, tasks.objective(specs))])
+
+    return objective
+
+
+def _classes(specs: Specs) -> str:
+    """The first task of classes: it makes the triplets."""
+    _check(specs)
+    for name, spec in specs.items():
+        if spec.problem is Problem.ONE_OF_N:
+            return name
+    raise ConfigError(
+        "triplets are made of classes, and no task has any", fix="data.tasks=[emotion]"
+    )
 
 
 # -- fusion ----------------------------------------------------------------------------------------
@@ -294,6 +366,22 @@ STAGES = {
         modalities=("text",),
         context=lambda config: int(config.neighbours),
         gives="text",
+    ),
+    "audio": Stage(
+        unit=Unit.CLIP,
+        build=build_audio,
+        modalities=("audio",),
+        objective=apart("audio"),
+        sampler="balanced",
+        gives="audio",
+    ),
+    "visual": Stage(
+        unit=Unit.CLIP,
+        build=build_visual,
+        modalities=("scene", "faces", "boxes"),
+        objective=apart("scene", "faces"),
+        sampler="balanced",
+        gives="visual",
     ),
     "fusion": Stage(unit=Unit.DIALOGUE, build=build_fusion, modalities=ALL),
 }
