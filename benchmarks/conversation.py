@@ -6,18 +6,19 @@
     python benchmarks/conversation.py meld ... --arms fine-tuned --seeds 0
     python benchmarks/conversation.py folds --data meld_dev_features.parquet --out runs/folds
 
-``meld`` answers the 2,610 utterances of the test part: alone, with neighbours, and
-through the dialogue network, over three seeds. The dev part chooses the epoch. The bar is a logistic
-regression on the sentence vectors of single utterances. The control is the dialogue network in
-dialogues whose utterances were thrown together at random, within each part. ``frozen`` arms encode
-every utterance once (about five minutes on one core with MiniLM, then about one a training);
-``fine-tuned`` ones train the encoder for each seed, single and with neighbours: hours on one core.
+``meld`` answers the 2,610 utterances of the test part: alone, with neighbours, and through the
+dialogue network, over three seeds. The dev part chooses the epoch. The bar is a logistic regression
+on the sentence vectors of single utterances. The control is the dialogue network in dialogues whose
+utterances were thrown together at random, within each part. ``frozen`` arms encode every utterance
+once, then train for about a minute each; ``fine-tuned`` ones train the encoder for each seed, alone
+and with neighbours: hours on one core.
 
 ``folds`` cuts MELD's dev part into five folds by dialogue, and answers from text, from sound and
 from both. Its text vectors come from a RoBERTa that was tuned on MELD's train part.
 
-Differences are those of weighted F1 over all utterances, means over seeds; intervals draw dialogues,
-and so does the exchange test. ``--smoke`` runs it all on a few dialogues: too little to learn from.
+Differences are those of weighted F1 over all utterances, means over seeds; intervals draw
+dialogues, and so does the exchange test. ``--smoke`` runs it all on a few dialogues: too little to
+learn from.
 """
 
 from __future__ import annotations

@@ -148,7 +148,7 @@ CASES = [
     Case(
         "m2fnet",
         "tiny",
-        corpora.recordings,
+        corpora.voices,
         overrides=("stages=[audio]", "epochs=2", "save_seconds=0"),
     ),
 ]

@@ -175,6 +175,16 @@ def sayings(folder: Path, seed: int = 0) -> Path:
     return _write(folder, [{k: v for k, v in row.items() if k != "features"} for row in rows], None)
 
 
+def voices(folder: Path, seed: int = 0) -> Path:
+    """Those recordings that have a sound, and nothing but it."""
+    path = recordings(folder, seed)
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    heard = [row for row in rows if "audio" in row["features"]]
+    return _write(
+        folder, [r | {"features": {"audio": r["features"]["audio"]}} for r in heard], None
+    )
+
+
 def texts(folder: Path, seed: int = 0) -> Path:
     """Sentences that say what they are, with letters of several bytes among them."""
     random = np.random.default_rng(seed)

@@ -16,6 +16,7 @@ from torch.utils.data import Dataset
 from mien.data import prepared, targets, tracks
 from mien.data.collate import collate
 from mien.data.dialogues import Context, dialogues, stacked
+from mien.data.features import WAVEFORM
 from mien.data.manifest import Manifest
 from mien.data.places import Place
 from mien.data.prepared import Bools, Indices, Source
@@ -317,7 +318,11 @@ def group_of(row: Row) -> str:
 def _read(source: Source, positions: Indices | None) -> tuple[Array, Bools]:
     """All of an input, or the positions (T) that were chosen, and which of them are there."""
     if positions is None:
-        return source.whole(), source.mask
+        values, there = source.whole(), source.mask
+        if source.lazy and not source.steps and values.ndim == 1:  # sound, or it may seem a vector
+            short = max(0, WAVEFORM - len(values))
+            return np.pad(values, (0, short)), np.pad(there, (0, short))
+        return values, there
     return source.read(positions), source.mask[positions] & (positions >= 0)
 
 

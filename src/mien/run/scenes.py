@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import time
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
@@ -165,6 +166,7 @@ def _run(
     results = workers.over(
         partial(work, how), waiting, jobs=jobs, name=lambda job: f"row {job.row.id!r}"
     )
+    began = time.monotonic()
     bar = Bar("looking", len(alike), done=len(alike) - len(waiting), unit="rows", quiet=quiet)
     with bar, workers.ended(results):
         for index, result in results:
@@ -174,7 +176,8 @@ def _run(
             else:
                 report.made += 1
                 report.faces += result
-            bar.advance("")
+            done = report.made + len(report.errors)
+            bar.advance("", rate=done / max(1e-9, time.monotonic() - began))
 
 
 def work(how: How, job: Job) -> int:
