@@ -40,6 +40,7 @@ from sklearn.linear_model import LogisticRegression
 from mien import config, tasks
 from mien.data.batch import RowDataset
 from mien.data.manifest import Inline, Manifest, Row
+from mien.parts.model import Model
 from mien.run import infer, vectors
 from mien.run.train import train
 from mien.systems import m2fnet
@@ -91,7 +92,9 @@ def encoded(manifest: Manifest, encoder: Path, words: Sequence[str], goal: Path)
             "m2fnet", preset="laptop", overrides=[f"model.words={encoder}", "tune=false", *words]
         )
         stage = m2fnet.STAGES["text"]
-        model = stage.build(settings.model, {}).eval()
+        model = stage.build(settings.model, {})
+        assert isinstance(model, Model)
+        model.eval()
         rows = sorted(manifest.rows, key=lambda row: len(row.text or ""))  # less padding
         reach = stage.context(settings.model) if stage.context is not None else None
         read = RowDataset(rows, manifest, {"text": "text"}, {}, Unit.TEXT, reach)

@@ -28,7 +28,7 @@ def _distances(ap: float, an: float, pn: float) -> list[Tensor]:
 
 def _gradients(ap: float, an: float, pn: float, *, literal: bool) -> list[float]:
     given = _distances(ap, an, pn)
-    adaptive_margin(*given, literal=literal).sum().backward()
+    adaptive_margin(*given, literal=literal).sum().backward()  # type: ignore[no-untyped-call]
     return [float(d.grad) for d in given if d.grad is not None]
 
 

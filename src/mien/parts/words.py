@@ -68,8 +68,9 @@ class TextTower(Tower):
         given = {_KEPT: "", **values}
         given.pop("auto_map", None)
         kinds: Any = AutoConfig
+        models: Any = AutoModel
         config = kinds.for_model(given.pop("model_type", "nothing"), **given)
-        model: Any = AutoModel.from_config(config, trust_remote_code=False)
+        model = models.from_config(config, trust_remote_code=False)
         if getattr(model, "pooler", None) is not None:
             model.pooler = None  # which reads the first token, and nobody reads it
         return model

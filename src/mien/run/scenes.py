@@ -19,7 +19,7 @@ from typing import Any, Literal
 from safetensors.numpy import save_file
 
 from mien.data.faces import Detector, open_detector
-from mien.data.manifest import Manifest, Row
+from mien.data.manifest import FeatureRef, Manifest, Row
 from mien.data.recordings import digest
 from mien.data.scenes import FRAMES, look
 from mien.errors import ConfigError, DataError, Interrupted, MienError
@@ -217,7 +217,7 @@ def _write(manifest: Manifest, todo: dict[str, Job], report: SceneReport) -> Non
         job = todo.get(row.id)
         if job is not None and job.out.is_file():
             file = manifest.place.relative(job.out)
-            seen = {key: f"{file}::{key}" for key in KEYS}
+            seen: dict[str, FeatureRef] = {key: f"{file}::{key}" for key in KEYS}
             row = dataclasses.replace(row, features=row.features | seen)
             report.rows += 1
         rows.append(row)

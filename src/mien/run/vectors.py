@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mien.data.manifest import Inline, Manifest, Row
+from mien.data.manifest import FeatureRef, Inline, Manifest, Row
 from mien.errors import ConfigError, DataError
 from mien.run import folder, infer
 from mien.run.load import Run, load
@@ -151,5 +151,7 @@ def _vectors(run: Run, manifest: Manifest, batch: int) -> dict[str, np.ndarray[A
 def _with(row: Row, made: dict[str, dict[str, np.ndarray[Any, Any]]]) -> Row:
     """A row with its vectors; what one is called like and could not be read is no vector."""
     kept = {name: ref for name, ref in row.features.items() if name not in made}
-    vectors = {name: Inline(found[row.id]) for name, found in made.items() if row.id in found}
+    vectors: dict[str, FeatureRef] = {
+        name: Inline(found[row.id]) for name, found in made.items() if row.id in found
+    }
     return dataclasses.replace(row, features=kept | vectors)
