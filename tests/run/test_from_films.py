@@ -32,7 +32,7 @@ def _talks(folder: Path, number: int = 8) -> Path:
             name = f"d{talk}u{turn}.mp4"
             shade = np.full((48, 64, 3), 60 + 120 * glad + talk, np.uint8)
             film(
-                folder / name, seconds=0.4, fps=10, draw=lambda *_, s=shade: s,  # type: ignore[misc]
+                folder / name, seconds=0.4, fps=10, draw=lambda *_, s=shade: s,
                 audio=tone(0.4, hertz=300 + 500 * glad),
             )  # fmt: skip
             rows.append(
