@@ -43,9 +43,7 @@ __all__ = [
 
 
 AROUND, TURN, SAID = "\x1d", "\x1e", "\x1f"
-"""Within a text: between what was said before, the utterance itself and what was said after;
-between utterances; between who says something and the words. Texts themselves hold none of them.
-"""
+"""What sets the parts of a told text apart (see :class:`mien.data.dialogues.Context`)."""
 
 
 class Problem(StrEnum):
@@ -321,10 +319,8 @@ class Stage:
         takes: ``config -> prefixes`` of what the stage before hands on, where this stage's own
             settings may want less than all of it; None takes all.
         windows: ``(config, training) -> Windows`` where rows are cut; None reads them whole.
-        context: ``config -> number`` of utterances on each side that a text is told with; None
-            where it stands alone.
-        gives: a feature (B, D) of its output that is worth keeping as a feature of the rows; None
-            where there is none.
+        context: ``config -> number`` of utterances on each side that a text is told with.
+        gives: a feature (B, D) of its output that becomes a feature of the rows, where asked for.
     """
 
     unit: Unit

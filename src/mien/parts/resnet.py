@@ -6,29 +6,20 @@ Shapes: N pictures, (H, W) their size, E the width of the last stage, Z of the p
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mien.parts.convnet import ResidualBlock
 
-class BasicBlock(nn.Module):
-    """``relu(shortcut(x) + conv(relu(conv(x))))``, every convolution normalised by its batch."""
+
+class BasicBlock(ResidualBlock):
+    """A residual block whose shortcut, where it changes size, is a convolution with a stride."""
 
     def __init__(self, before: int, width: int, stride: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(before, width, 3, stride, padding=1, bias=False)
-        self.norm1 = nn.BatchNorm2d(width)
-        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
-        self.norm2 = nn.BatchNorm2d(width)
-        self.shortcut: nn.Module = nn.Identity()
+        super().__init__(before, width, stride)
         if stride > 1 or before != width:
             self.shortcut = nn.Sequential(
                 nn.Conv2d(before, width, 1, stride, bias=False), nn.BatchNorm2d(width)
             )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, before, H, W) to (N, width, H / stride, W / stride)."""
-        made = self.norm2(self.conv2(F.relu(self.norm1(self.conv1(x)))))
-        return F.relu(self.shortcut(x) + made)
 
 
 class ResNet18(nn.Module):
