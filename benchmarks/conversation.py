@@ -53,6 +53,7 @@ Answers = dict[str, Floats]
 """Scores (C) by row."""
 
 PARTS = {"train": "train", "dev": "val", "test": "test"}
+ARMS = ("single", "neighbours", "dialogue", "dialogue, neighbours", "dialogue, shuffled")
 FEW = 12  # dialogues of a part in a smoke run
 ALONE = ("layers=0", "fusions=0", "positions=false")
 SINGLE = ("model.neighbours=0", "model.pool=all")
@@ -200,8 +201,9 @@ def _wide(model: LogisticRegression, x: Floats) -> Floats:
 def frozen(manifest: Manifest, args: argparse.Namespace) -> dict[str, list[Answers]]:
     """Arms on vectors of an encoder that never learns, a list over seeds each."""
     out: Path = args.out
-    single = encoded(manifest, args.encoder, SINGLE, out / "single.parquet")
-    around = encoded(manifest, args.encoder, AROUND, out / "around.parquet")
+    single = around = encoded(manifest, args.encoder, SINGLE, out / "single.parquet")
+    if any("neighbours" in name for name in args.only):
+        around = encoded(manifest, args.encoder, AROUND, out / "around.parquet")
     arms: dict[str, list[Answers]] = {"probe": [probe(single)] * len(args.seeds)}
     few = ["epochs=2"] if args.smoke else ["patience=8"]
     for seed in args.seeds:
@@ -213,6 +215,8 @@ def frozen(manifest: Manifest, args: argparse.Namespace) -> dict[str, list[Answe
             ("dialogue, neighbours", around, ()),
             ("dialogue, shuffled", mixed, ()),
         ):
+            if name not in args.only:
+                continue
             place = out / f"frozen-{name.replace(', ', '-')}-{seed}"
             arms.setdefault(name, []).append(trained(data.path, place, seed, [*words, *few]))
     return arms
@@ -294,6 +298,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--encoder", type=Path, help="folder of a sentence encoder (meld)")
     parser.add_argument("--arms", choices=("frozen", "fine-tuned"), default="frozen")
+    parser.add_argument("--only", nargs="+", default=list(ARMS), choices=ARMS, help="frozen arms")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--smoke", action="store_true")
     args = parser.parse_args()
@@ -309,7 +314,8 @@ def main() -> None:
         arms = (frozen if args.arms == "frozen" else tuned)(manifest, args)
         others = [arm for arm in arms if arm != "probe"]
         pairs = [(arm, "probe") for arm in others]
-        pairs += [("dialogue", "single"), ("dialogue", "dialogue, shuffled")]
+        pairs += [("dialogue", other) for other in ("single", "dialogue, shuffled")]
+        pairs = [pair for pair in pairs if set(pair) <= arms.keys()]
         report = compared(arms, manifest, pairs)
     goal = args.out / f"{args.what}-{args.arms}.json"
     goal.write_text(json.dumps(report, indent=2) + "\n")
