@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from safetensors.torch import load_file
 from sklearn.metrics import f1_score
+from small_sentences import sentence_encoder
 from torch import Tensor
 
 import mien
@@ -314,3 +317,19 @@ def test_extractors_want_classes() -> None:
     settings = config.resolve("m2fnet", preset="tiny").model
     with pytest.raises(ConfigError, match="triplets are made of classes"):
         system.STAGES["audio"].build(settings, {"mood": moods})
+
+
+@pytest.mark.parametrize("tune", ["true", "false"])
+def test_a_run_keeps_its_words_and_how_they_are_read(tune: str, tmp_path: Path) -> None:
+    """Weights and tokenizer come from the run alone; a frozen encoder is as it was."""
+    data, folder = corpora.sayings(tmp_path), sentence_encoder(tmp_path / "encoder")
+    words = ["stages=[text]", "epochs=1", f"model.words={folder}", f"tune={tune}", "speakers=true"]
+    train("m2fnet", preset="tiny", data=data, out=tmp_path / "run", overrides=words, quiet=True)
+    before = load_file(folder / "model.safetensors")
+    shutil.rmtree(folder)
+    run = mien.load(tmp_path / "run")
+    assert run.predict(data)[0].tracks[0].windows[0].scores["emotion"]
+    tower = run.model.get_submodule("tower")
+    name = "encoder.layer.0.output.dense.weight"
+    moved = not torch.equal(tower.get_parameter(f"words.{name}"), before[name])
+    assert moved == (tune == "true")
