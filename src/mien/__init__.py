@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mien.run.load import Run, load
     from mien.run.score import evaluate
     from mien.run.train import train
+    from mien.timeline import Timeline, Track, Window
     from mien.types import (
         Batch,
         Objective,
@@ -24,10 +25,7 @@ if TYPE_CHECKING:
         Sample,
         Stage,
         TaskSpec,
-        Timeline,
-        Track,
         Unit,
-        Window,
     )
 
 __version__ = version("mien")
@@ -45,6 +43,7 @@ _HOMES = {
     "mien.run.load": ("Run", "load"),
     "mien.run.score": ("evaluate",),
     "mien.run.train": ("train",),
+    "mien.timeline": ("Timeline", "Track", "Window"),
     "mien.types": (
         "Batch",
         "Objective",
@@ -54,10 +53,7 @@ _HOMES = {
         "Sample",
         "Stage",
         "TaskSpec",
-        "Timeline",
-        "Track",
         "Unit",
-        "Window",
     ),
 }
 

@@ -53,7 +53,15 @@ class TrainConfig(Settings):
     lr: float = Field(1e-3, gt=0)
     min_lr: float = Field(0.0, ge=0)
     warmup_epochs: float = Field(0.0, ge=0)
+    schedule: Literal["cosine", "step"] = Field(
+        "cosine", description="of the rate after the warm-up: down to min_lr, or times gamma"
+    )
+    gamma: float = Field(0.1, gt=0, le=1, description="factor of schedule=step")
+    gamma_epochs: int = Field(50, ge=1, description="epochs between two steps of schedule=step")
     weight_decay: float = Field(0.05, ge=0)
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    momentum: float = Field(0.9, ge=0, lt=1, description="of sgd")
+    nesterov: bool = Field(True, description="look ahead with the momentum of sgd")
     betas: tuple[float, float] = (0.9, 0.999)
     layer_decay: float = Field(1.0, gt=0, le=1, description="factor on the rate per layer down")
     decay_all: bool = Field(
@@ -72,8 +80,10 @@ class TrainConfig(Settings):
     modality_dropout: float = Field(0.0, ge=0, lt=1)
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     class_weights: Literal["none", "balanced"] = "none"
-    regression: Literal["usual", "mse", "ccc"] = Field(
-        "usual", description="loss of values: squared error of a clip's, concordance of frames'"
+    regression: Literal["usual", "mae", "mse", "ccc"] = Field(
+        "usual",
+        description="loss of values: squared error of a clip's, absolute error of its sentiment, "
+        "concordance of frames'",
     )
     patience: int | None = Field(None, ge=1, description="epochs without a better score")
     select: Literal["held_out", "last", "test"] = Field(
@@ -290,7 +300,9 @@ def _path(key: str, shape: type[RunConfig]) -> list[str]:
 def _set(tree: dict[str, Any], path: Sequence[str], value: Any) -> None:
     *above, last = path
     for name in above:
-        tree = tree.setdefault(name, {})
+        if not isinstance(tree.get(name), dict):  # a tower's name makes way for values
+            tree[name] = {}
+        tree = tree[name]
     tree[last] = value
 
 

@@ -8,12 +8,13 @@ M modalities in sorted order, C outputs of a task.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, runtime_checkable
 
 from mien.errors import ConfigError
+from mien.timeline import Timeline, Track, Window
 
 if TYPE_CHECKING:
     import numpy as np
@@ -87,6 +88,7 @@ class TaskSpec:
         units: unit of each dimension, for display.
         invalid: label values that mean "not annotated" (such as -1 or -5).
         threshold: score at which one of many labels counts as present.
+        aside: classes that are learned, and not asked for: an epoch is chosen without them.
     """
 
     name: str
@@ -97,6 +99,7 @@ class TaskSpec:
     units: tuple[str, ...] = ()
     invalid: tuple[float, ...] = ()
     threshold: float = 0.5
+    aside: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.labels or len(set(self.labels)) != len(self.labels):
@@ -110,6 +113,9 @@ class TaskSpec:
                 raise ConfigError(
                     f"task {self.name!r} has {len(self.labels)} labels but {len(given)} {name}"
                 )
+        if self.aside and (not self.categorical or not set(self.aside) < set(self.labels)):
+            what = f"task {self.name!r} sets classes aside that are not some of its own"
+            raise ConfigError(what, where=f"aside={list(self.aside)}")
 
     @property
     def width(self) -> int:
@@ -132,6 +138,7 @@ class TaskSpec:
             "units": list(self.units),
             "invalid": list(self.invalid),
             "threshold": self.threshold,
+            **({"aside": list(self.aside)} if self.aside else {}),
         }
 
     @classmethod
@@ -150,6 +157,7 @@ class TaskSpec:
                 units=tuple(str(unit) for unit in values.get("units", ())),
                 invalid=tuple(float(value) for value in values.get("invalid", ())),
                 threshold=float(values.get("threshold", 0.5)),
+                aside=tuple(str(label) for label in values.get("aside", ())),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise ConfigError(
@@ -311,7 +319,8 @@ class Stage:
         unit: what a sample is.
         build: ``(config, specs) -> mien.parts.model.Model``; no specs in a self-supervised stage.
         modalities: which inputs the stage reads, in any subset.
-        objective: ``(config, specs) -> Objective``; None takes the tasks' own losses.
+        objective: ``(config, specs) -> Objective``, or losses in the place of some tasks' own
+            and terms beside them, by name; None takes the tasks' own losses.
         supervised: whether the stage needs labels.
         sampler: ``shuffled``, or ``balanced`` over the classes of the first task.
         hands_on: prefixes of the network's state that the next stage starts from.
@@ -321,12 +330,13 @@ class Stage:
         windows: ``(config, training) -> Windows`` where rows are cut; None reads them whole.
         context: ``config -> number`` of utterances on each side that a text is told with.
         gives: a feature (B, D) of its output that becomes a feature of the rows, where asked for.
+        spread: whether classes of clips are learned at each frame, and answered there.
     """
 
     unit: Unit
     build: Callable[[Any, Specs], nn.Module]
     modalities: tuple[str, ...]
-    objective: Callable[[Any, Specs], Objective] | None = None
+    objective: Callable[[Any, Specs], Objective | Mapping[str, Objective]] | None = None
     supervised: bool = True
     sampler: str = "shuffled"
     hands_on: tuple[str, ...] = ()
@@ -335,6 +345,7 @@ class Stage:
     windows: Callable[[Any, bool], Windows] | None = None
     context: Callable[[Any], int] | None = None
     gives: str | None = None
+    spread: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -355,95 +366,3 @@ class Conversion:
     rules: Sequence[tuple[str, str]]
     preset: str | None = None
     outputs: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Window:
-    """Scores of one stretch of time.
-
-    Args:
-        start: its first second, on the clock of the source.
-        end: where it ends.
-        scores: one number a label, by task; no task where the run gave no answer.
-        uncertainty: one number in 0..1 by task (normalised entropy of a categorical answer).
-        present: which modalities were there.
-        box: where the face was, in the middle of the window: left, top, width and height as
-            shares of the picture.
-        voice: why the voice heard here was taken for this person's; empty where it was not.
-        voice_score: how strongly that was believed, where the rule says.
-    """
-
-    start: float
-    end: float
-    scores: Mapping[str, Mapping[str, float]]
-    uncertainty: Mapping[str, float] = field(default_factory=dict)
-    present: Mapping[str, bool] = field(default_factory=dict)
-    box: tuple[float, float, float, float] | None = None
-    voice: str = ""
-    voice_score: float | None = None
-
-    def top(self, task: str) -> str:
-        """The label with the highest score."""
-        scores = self.scores[task]
-        return max(scores, key=lambda label: scores[label])
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return {
-            "start": self.start,
-            "end": self.end,
-            "scores": {task: dict(scores) for task, scores in self.scores.items()},
-            "uncertainty": dict(self.uncertainty),
-            "present": dict(self.present),
-            "box": None if self.box is None else list(self.box),
-            "voice": self.voice,
-            "voice_score": self.voice_score,
-        }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Track:
-    """The windows of one person, one voice, or one whole clip; ``kind`` says of which."""
-
-    id: str
-    windows: Sequence[Window]
-    kind: Literal["clip", "face", "voice"] = "clip"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        windows = [window.to_dict() for window in self.windows]
-        return {"id": self.id, "kind": self.kind, "windows": windows}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Timeline:
-    """What a run says about one source over time, and which run said it.
-
-    Args:
-        source: the file or row.
-        tracks: people, voices, or the clip as one.
-        made_by: run, versions, detector, crop recipe, licence: names to texts.
-        duration: seconds of the whole source, where known.
-        notes: what a reader should know, a sentence each.
-    """
-
-    source: str
-    tracks: Sequence[Track]
-    made_by: Mapping[str, str] = field(default_factory=dict)
-    duration: float | None = None
-    notes: Sequence[str] = ()
-
-    def __iter__(self) -> Iterator[tuple[Track, Window]]:
-        for track in self.tracks:
-            for window in track.windows:
-                yield track, window
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return {
-            "source": self.source,
-            "duration": self.duration,
-            "made_by": dict(self.made_by),
-            "notes": list(self.notes),
-            "tracks": [track.to_dict() for track in self.tracks],
-        }

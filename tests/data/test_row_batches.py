@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -165,10 +166,16 @@ def test_tracks_are_laid_over_the_features(tmp_path: Path) -> None:
     assert batch.times[0, 3:].isnan().all()
 
 
-def test_a_frame_task_needs_a_label_a_frame(tmp_path: Path) -> None:
-    row = Row(id="a", features={"face": Inline([[1], [2]])}, labels={"x": "sad"})
+def test_a_class_of_a_row_holds_at_each_frame_and_a_value_does_not(tmp_path: Path) -> None:
+    face: dict[str, Any] = {"face": Inline([[1], [2], [3]])}
+    rows = [Row(id="a", features=face, labels={"x": "sad"}), Row(id="b", features=face)]
+    data = dataset(tmp_path, rows, {"face": "face"}, EXPRESSION)
+    assert data[0].targets["x"].tolist() == [EXPRESSION.labels.index("sad")] * 3
+    assert data[1].targets["x"].tolist() == [-1] * 3
+    value = replace(EXPRESSION, problem=Problem.REGRESSION, labels=("x",))
+    row = Row(id="a", features=face, labels={"x": 0.5})
     with pytest.raises(DataError, match=r"asks for a label a frame(.|\n)*row 'a'"):
-        dataset(tmp_path, [row], {"face": "face"}, EXPRESSION)[0]
+        dataset(tmp_path, [row], {"face": "face"}, value)[0]
 
 
 # -- dialogues ---------------------------------------------------------------------------------

@@ -8,14 +8,25 @@ import hashlib
 import json
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from mien import tasks
-from mien.data import acted, camera, filmed, frames, media, sound, synthetic, takes, talks
+from mien.data import (
+    acted,
+    camera,
+    filmed,
+    frames,
+    media,
+    sound,
+    synthetic,
+    takes,
+    talks,
+    uttered,
+)
 from mien.data.acted import ACTION_UNITS, EMOTIONS
 from mien.data.batch import RowDataset
 from mien.data.check import check
@@ -23,7 +34,7 @@ from mien.data.faces import Detector, open_detector
 from mien.data.manifest import Manifest, infer_tasks
 from mien.data.rows import Inline
 from mien.data.synthetic import Recipe
-from mien.data.takes import FPS, SIZE, Take
+from mien.data.takes import FPS, SIZE, Planted, Take
 from mien.errors import ConfigError, DataError
 from mien.types import Unit
 
@@ -332,6 +343,67 @@ def test_truth_of_a_hidden_face_is_left_out(tmp_path: Path) -> None:
     gone = int(np.flatnonzero(~shot.visible)[len(np.flatnonzero(~shot.visible)) // 2])
     pictures, _ = decoded(tmp_path / "clips" / f"{what.id}.mp4")
     assert not open_detector("haar").detect([pictures[gone]])[0]
+
+
+# -- planted ---------------------------------------------------------------------------------------
+
+
+def planted(carried_by: Literal["face", "voice", "both"]) -> takes.Shot:
+    moment = Planted(carried_by=carried_by, start=2.0, end=4.0)
+    return takes.staged(take("happy", seconds=6.0, planted=moment))
+
+
+def test_an_emotion_is_planted_where_it_is_said_to_be() -> None:
+    def lively(shot: takes.Shot, first: float, last: float) -> float:
+        """How far pitch moves: what is lively moves it most."""
+        part = slice(round(first * uttered.CONTROL), round(last * uttered.CONTROL))
+        return float(np.log2(shot.uttering.pitch[part]).std())
+
+    face, voice, both = planted("face"), planted("voice"), planted("both")
+    for shot in (face, both):
+        smile = shot.acting.course[:, 0]
+        assert smile[: 2 * FPS].max() == smile[4 * FPS :].max() == 0
+        assert smile[3 * FPS] > 0.8
+    assert not voice.acting.course.any(), "the face is at rest"
+    for shot in (voice, both):
+        assert lively(shot, 2.0, 4.0) > 1.5 * max(lively(shot, 0.2, 2.0), lively(shot, 4.0, 5.8))
+    assert lively(face, 2.0, 4.0) < 0.6 * lively(both, 2.0, 4.0)
+
+
+def test_planted_films_say_who_carries_what_and_when() -> None:
+    recipe = Recipe.of("planted", speakers=2)
+    made = recipe.takes()
+    assert len(made) == 24
+    kinds = {(t.emotion, t.planted.carried_by) for t in made if t.planted is not None}
+    assert len(kinds) == 12, "each emotion with each carrier"
+    for held in made:
+        assert held.planted is not None
+        assert 0 < held.planted.start < held.planted.end < 6.0
+    shows = {e: (EMOTIONS[e].display, EMOTIONS[e].delivery) for e in synthetic.PLAIN.labels}
+    assert len({d for d, _ in shows.values()}) == len({d for _, d in shows.values()}) == 4
+
+
+def test_vectors_stand_out_where_it_was_planted_and_nowhere_else(tmp_path: Path) -> None:
+    manifest = Manifest.read(synthetic.moments(tmp_path, speakers=1, clips=12))
+    for row in manifest.rows:
+        first, last = (round(10 * float(row.groups[f"moment_{end}"])) for end in ("start", "end"))
+        carriers = {"face": {"video"}, "voice": {"audio"}, "both": {"audio", "video"}}
+        for name in ("audio", "video"):
+            vectors = np.load(tmp_path / str(row.features[name]))
+            assert len(vectors) == 60
+            rest = np.concatenate([vectors[:first], vectors[last:]])
+            away = float(np.linalg.norm(vectors[first:last].mean(0) - rest.mean(0)))
+            assert (away > 4) == (name in carriers[str(row.groups["carried_by"])])
+
+
+def test_a_manifest_says_where_it_was_planted(tmp_path: Path) -> None:
+    recipe = Recipe(kind="planted", speakers=1, films=1, seconds=1.0)
+    for held in synthetic.begin(tmp_path, recipe):
+        takes.film(tmp_path, held)
+    (row,) = Manifest.read(synthetic.finish(tmp_path, recipe)).rows
+    assert row.groups["carried_by"] == "face"
+    assert 0 < float(row.groups["moment_start"]) < float(row.groups["moment_end"]) < 1.0
+    assert row.labels == {"emotion": "happy"}
 
 
 def test_dialogues_take_turns_and_answer(tmp_path: Path) -> None:

@@ -14,11 +14,12 @@ SOURCE = Path(__file__).parents[2] / "src" / "mien"
 FILES = sorted(SOURCE.rglob("*.py"))
 
 # From the ground up: a room imports from rooms below it and from itself, never from beside it.
-BASE = ("types", "errors", "notice", "config", "registry")
+BASE = ("types", "timeline", "evidence", "errors", "notice", "config", "registry")
 LEVELS = (
     BASE,
     ("parts", "data", "language"),
-    ("tasks", "cues"),
+    ("tasks",),
+    ("cues",),
     ("systems", "importers"),
     ("run",),
     ("timelines",),
@@ -28,7 +29,7 @@ LEVELS = (
 )
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 HEAVY = ("torch", "transformers", "peft", "accelerate")
-_CLI = ("__init__", "__main__", "data", "describe", "imports", "options", "verbs")
+_CLI = ("__init__", "__main__", "cues", "data", "describe", "imports", "options", "verbs")
 LIGHT = (
     *(f"{room}.py" for room in (*BASE, "__init__")),
     *(f"cli/{name}.py" for name in _CLI),

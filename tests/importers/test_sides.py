@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import challenge
+import foreign_pickles
+import numpy as np
 import pytest
 from copies import brought_in, files, text, warned
 
@@ -18,6 +20,7 @@ from mien import importers
 from mien.data import leaks, split
 from mien.data.findings import Report
 from mien.data.rows import Row
+from mien.importers.layouts import LAYOUTS
 
 Words = dict[str, Any]
 PEOPLE = ("ann", "bob", "cyd", "dan", "eve", "fay")
@@ -116,6 +119,77 @@ def voxceleb2(folder: Path) -> Words:
     return {}
 
 
+def c_expr_db(folder: Path) -> Words:
+    """Clips that were cut out of videos, and lists that deal them out one by one."""
+    names = [f"{v:02d}_{label}_{k}" for v in range(1, 9) for label in ("Sadly-Angry", "Other")
+             for k in (0, 1)]  # fmt: skip
+    for name in names:
+        text(folder / f"clips/{name}.mp4", name)
+    for fold in (0, 1):
+        (folder / f"split-{fold}").mkdir()
+        for part in ("train", "test"):
+            held = [n for n in names if (int(n[-1]) == fold) is (part == "test")]
+            lines = (f"{name}.mp4,{6 if 'Angry' in name else 7}" for name in held)
+            text(folder / f"split-{fold}/{part}.txt", *lines)
+    return {}
+
+
+def iemocap_6(folder: Path) -> Words:
+    for n in range(1, 6):
+        here = folder / f"Session{n}/dialog"
+        names = [f"Ses0{n}F_impro01_{who}00{turn}" for who in "FM" for turn in range(4)]
+        emotions = ("ang", "hap", "neu", "fru")
+        text(here / f"EmoEvaluation/Ses0{n}F_impro01.txt",
+             *(f"[{i}.5 - {i + 1}.5]\t{name}\t{emotions[int(name[-1])]}\t[2.5, 2.5, 2.5]"
+               for i, name in enumerate(names)))  # fmt: skip
+        text(here / f"transcriptions/Ses0{n}F_impro01.txt",
+             *(f"{name} [000.5-001.5]: Line {i}" for i, name in enumerate(names)))  # fmt: skip
+    return {}
+
+
+def meld(folder: Path) -> Words:
+    """The same people in every part."""
+    head = "Utterance,Speaker,Emotion,Sentiment,Dialogue_ID,Utterance_ID"
+    for part in ("train", "dev", "test"):
+        lines = [f"Hi,{who},joy,positive,{n},0" for n, who in enumerate(PEOPLE)]
+        text(folder / f"{part}_sent_emo.csv", head, *lines)
+    return {}
+
+
+def cmu_mosei(folder: Path) -> Words:
+    h5py: Any = pytest.importorskip("h5py", reason="the extra hdf5 is not installed")
+    with h5py.File(folder / "labels.csd", "w") as file:
+        for n in range(6):
+            group = file.create_group(f"All Labels/data/video{n}")
+            group["intervals"], group["features"] = [[0.0, 1], [1, 2]], [[0.5], [n - 2.0]]
+    for part, numbers in (("train", (0, 1, 2, 3)), ("test", (3, 4, 5))):
+        text(folder / f"{part}.txt", *(f"video{n}" for n in numbers))
+    return {"split": {"train": "train.txt", "test": "test.txt"}}
+
+
+def mmsa(source: Path) -> Words:
+    foreign_pickles.kept(source, foreign_pickles.mmsa(aligned=True))
+    return {}
+
+
+def conversations(source: Path) -> Words:
+    layout = next(layout for layout in LAYOUTS if layout.name == "MMGCN's MELD")
+    parts: Any = ([f"a{n}" for n in range(6)], [], [f"b{n}" for n in range(6)])
+    fields, held = foreign_pickles.conversations(layout.fields, parts, long=9)
+    for key, marks in held["speakers"].items():
+        marks[:] = [np.eye(9)[int(key[1:])].tolist() for _ in marks]
+    foreign_pickles.kept(source, tuple(fields))
+    return {}
+
+
+def mertools(folder: Path) -> Words:
+    part = {f"train_dia{d}_utt{u}": {"emo": d % 7, "val": 0} for d in range(8) for u in range(2)}
+    whole: Any = {f"{split}_corpus": {name.replace("train", split): label
+                  for name, label in part.items()} for split in ("train", "test")}  # fmt: skip
+    np.savez(folder / "label.npz", **whole)
+    return {}
+
+
 CASES: dict[str, Callable[[Path], Words]] = {
     "ravdess": ravdess,
     "ravdess-song": ravdess,
@@ -128,19 +202,32 @@ CASES: dict[str, Callable[[Path], Words]] = {
     "aff-wild2-va": aff_wild2,
     "aff-wild2-expr": aff_wild2,
     "aff-wild2-au": aff_wild2,
+    "c-expr-db": c_expr_db,
+    "c-expr-db-7": c_expr_db,
     "msp-improv": msp_improv,
     "iemocap": iemocap,
+    "iemocap-6": iemocap_6,
+    "meld": meld,
     "avcaffe-arousal": avcaffe,
     "avcaffe-valence": avcaffe,
     "werewolf-xl": werewolf_xl,
     "voxceleb2": voxceleb2,
+    "cmu-mosei": cmu_mosei,
+    "mmsa": mmsa,
+    "conversations": conversations,
+    "mertools": mertools,
     "folders": in_folders,
     "table": in_a_table,
     "lists": listed,
 }
-NAMELESS = ("aff-wild2-va", "aff-wild2-expr", "aff-wild2-au")  # recordings stand for people
+NAMELESS = (
+    "aff-wild2-va", "aff-wild2-expr", "aff-wild2-au", "c-expr-db", "c-expr-db-7", "cmu-mosei",
+    "mmsa", "mertools",
+)  # fmt: skip
+"""Recordings stand for people."""
 OWN_CUTS = (
-    "ravdess", "ravdess-song", "crema-d", "emodb", "msp-improv", "iemocap", "werewolf-xl",
+    "ravdess", "ravdess-song", "crema-d", "emodb", "msp-improv", "iemocap", "iemocap-6",
+    "werewolf-xl",
     *NAMELESS,
 )  # fmt: skip
 NO_CUT = ("voxceleb2",)
@@ -151,7 +238,8 @@ leaky = pytest.mark.parametrize(
 
 def copy(name: str, folder: Path) -> tuple[Path, Words]:
     """A copy of a corpus, or of one's own clips, and the words of its import."""
-    source = folder / "clips.csv" if name == "table" else folder
+    named = {"table": "clips.csv", "mmsa": "mosi.pkl", "conversations": "meld.pkl"}
+    source = folder / named.get(name, "")
     words = CASES[name](source)
     for file in folder.rglob("*.wav"):  # the same content would make all of them one group
         file.write_text(f"{file.parent.name}/{file.name}")

@@ -161,3 +161,17 @@ def test_log_mels_are_masked_in_training_only(adapt: bool) -> None:
     norm, x = adapters.MelNorm(_norm(), adapt=adapt, augment=silence), torch.randn(4, 5, 6, 1)
     assert norm.train()(x).abs().sum() == 0
     assert norm.eval()(x).abs().sum() > 0
+
+
+def test_stabilised_updates_are_divided_by_the_root_of_their_rank() -> None:
+    """One Linear by hand: W x + alpha / sqrt(r) B A x, and alpha / r without."""
+    for stabilised, scale in ((False, 6 / 4), (True, 6 / 2)):
+        torch.manual_seed(0)
+        box = nn.ModuleDict({"map": nn.Linear(5, 3)})
+        adapters.lora(box, ("map",), rank=4, alpha=6, stabilised=stabilised)
+        _stir(box)
+        layer = box["map"]
+        a, b = (p for n, p in layer.named_parameters() if "lora_" in n)
+        x = torch.randn(2, 5)
+        base = layer.get_submodule("base_layer")(x)
+        torch.testing.assert_close(layer(x), base + scale * x @ a.T @ b.T)

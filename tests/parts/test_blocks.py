@@ -114,3 +114,14 @@ def test_whole_branches_are_left_out_in_training_only() -> None:
 def test_heads_share_the_width_evenly() -> None:
     with pytest.raises(ConfigError, match="a width of 10 cannot be shared by 3"):
         Block(10, 3)
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16], ids=str)
+def test_what_is_masked_of_a_context_is_not_looked_at(kind: torch.dtype) -> None:
+    layer = CrossAttention(DIM, HEADS).to(kind)
+    x, context = torch.randn(2, 3, DIM).to(kind), torch.randn(2, 5, DIM).to(kind)
+    mask = torch.tensor([[True] * 5, [True, False, True, False, False]])
+    filled = context.masked_fill(~mask[..., None], 1e4)
+    found = layer(x, filled, mask)
+    torch.testing.assert_close(found[1:], layer(x[1:], context[1:, [0, 2]]))
+    torch.testing.assert_close(found[:1], layer(x[:1], context[:1]))

@@ -31,7 +31,7 @@ def _read(tokens: Tokens, ids: list[int]) -> str:
 
 
 def test_neighbours_stand_between_separators_and_the_utterance_is_marked(tmp_path: Path) -> None:
-    tokens = towers.text(str(sentence_encoder(tmp_path))).tokens
+    tokens = towers.words(str(sentence_encoder(tmp_path))).tokens
     text = _context(f"x{SAID}a b", f"y{SAID}c", f"x{SAID}d")
     ids, own = tokens.told(text, speakers=False)
     assert _read(tokens, ids) == "[CLS] a b [SEP] c [SEP] d [SEP]"
@@ -41,14 +41,14 @@ def test_neighbours_stand_between_separators_and_the_utterance_is_marked(tmp_pat
 
 
 def test_names_stand_before_utterances_where_asked() -> None:
-    tokens = towers.text(BYTES).tokens
+    tokens = towers.words(BYTES).tokens
     ids, _ = tokens.told(_context("", f"ann{SAID}hi", ""), speakers=True)
     assert bytes(i - 3 for i in ids[1:-1]) == b"ANN: hi"
     assert tokens.told(_context("", f"{SAID}hi", ""), speakers=True)[0] == [1, 107, 108, 2]
 
 
 def test_what_is_near_is_read_first_and_never_more_than_there_is_room_for(tmp_path: Path) -> None:
-    tokens = towers.text(str(sentence_encoder(tmp_path))).tokens
+    tokens = towers.words(str(sentence_encoder(tmp_path))).tokens
     text = _context(TURN.join(["a a a", "b"]), "c", TURN.join(["d", "e e e"]))
     for room, wanted in {
         5: "[CLS] b [SEP] c [SEP]",
@@ -66,7 +66,7 @@ def test_what_is_near_is_read_first_and_never_more_than_there_is_room_for(tmp_pa
 def test_a_tower_reads_as_the_sentence_encoder_of_the_same_folder(tmp_path: Path) -> None:
     folder = sentence_encoder(tmp_path)
     texts = ["a b c", "the voice is high"]
-    tower = towers.text(str(folder))
+    tower = towers.words(str(folder))
     front_end = Told(tower.tokens)
     wanted = list(SentenceEncoder.open(str(folder)).encode(texts))
     for text, vector in zip(texts, wanted, strict=True):
@@ -78,7 +78,7 @@ def test_a_tower_reads_as_the_sentence_encoder_of_the_same_folder(tmp_path: Path
 
 def test_what_is_not_there_is_zeros_and_changes_nothing() -> None:
     torch.manual_seed(0)
-    tower = towers.text(BYTES)
+    tower = towers.words(BYTES)
     ids = torch.randint(3, 259, (3, 7))
     mask = torch.ones(3, 7, dtype=torch.bool)
     mask[0, 4:] = mask[1] = False
@@ -92,10 +92,10 @@ def test_a_folder_without_a_tokenizer_is_refused(tmp_path: Path) -> None:
     folder = sentence_encoder(tmp_path)
     (folder / "tokenizer.json").unlink()
     with pytest.raises(TowerError, match=r"there is no tokenizer\.json"):
-        towers.text(str(folder))
+        towers.words(str(folder))
     (folder / "tokenizer.json").write_text("{}")
     with pytest.raises(TowerError, match="its tokenizer cannot be read"):
-        _ = towers.text(str(folder)).tokens
+        _ = towers.words(str(folder)).tokens
 
 
 def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
@@ -103,9 +103,9 @@ def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"intermediate_size": 48}))
     with pytest.raises(TowerError, match=r"config\.json says"):
-        towers.text(str(folder))
-    with pytest.raises(ConfigError, match="these values make no text tower"):
-        towers.text({"model_type": "no-such-model"})
+        towers.words(str(folder))
+    with pytest.raises(ConfigError, match="these values make no words tower"):
+        towers.words({"model_type": "no-such-model"})
 
 
 def test_pools_read_what_they_say() -> None:
@@ -122,7 +122,7 @@ def test_pools_read_what_they_say() -> None:
 
 
 def test_layers_lie_one_above_the_other() -> None:
-    tower = towers.text({**BYTES, "num_hidden_layers": 3})
+    tower = towers.words({**BYTES, "num_hidden_layers": 3})
     found = [tower.layer(name) for name, _ in tower.named_parameters()]
     assert found == sorted(found)
     assert set(found) == {0, 1, 2, 3}

@@ -16,6 +16,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 import numpy as np
 import pages
 import pytest
+import talks
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pages import (
@@ -155,6 +156,27 @@ def test_any_text_leaves_the_page_in_one_piece(text: str) -> None:
     assert len(found.inside["script"]) == 2
     assert len(found.inside["style"]) == 1
     assert len(found.numbers["tracks"]) == 2
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_no_reason_and_no_cue_becomes_an_element(text: str) -> None:
+    (track,) = talks.explained().tracks
+    plain, hostile = list(track.windows), []
+    for held in plain:
+        assert held.evidence is not None
+        (reason,) = held.evidence.reasons
+        spoiled = replace(
+            reason, carried_by=text, shares={text: 1.0, "audio": 0.5}, alone={text: 1.0}
+        )
+        cues = [replace(cue, text=text, of=text) for cue in held.evidence.cues]
+        why = replace(held.evidence, reasons=(spoiled,), cues=cues, absent=(text,))
+        hostile.append(replace(held, evidence=why))
+    found = read(timeline(replace(track, windows=hostile)), talks.EMOTION)
+    usual = read(timeline(track), talks.EMOTION)
+    tags = {tag for tag, _ in usual.elements}
+    assert {tag for tag, _ in found.elements} <= tags
+    names = {name for _, attrs in usual.elements for name in attrs}
+    assert {name for _, attrs in found.elements for name in attrs} <= names
 
 
 def test_a_writing_direction_ends_with_its_name() -> None:

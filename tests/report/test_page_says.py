@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import talks
 from pages import (
     AFFECT,
     EMOTION,
@@ -15,6 +16,7 @@ from pages import (
     LEVEL,
     SEVEN,
     UNITS,
+    Read,
     decoded,
     face,
     read,
@@ -25,7 +27,7 @@ from pages import (
 from mien.notice import INTENDED_USE
 from mien.report import words
 from mien.timelines import segments
-from mien.types import TaskSpec, Window
+from mien.types import TaskSpec, Timeline, Window
 
 # -- what it says ----------------------------------------------------------------------------------
 
@@ -233,3 +235,38 @@ def test_pictures_are_few_small_and_jpeg() -> None:
         timeline(tracks[0]), EMOTION, thumbnails={"face-0": [(1.0, b"\xff\xd8\xff" * 30_000)]}
     )
     assert not one.all("img")
+
+
+def test_reasons_have_rows_of_their_own_and_stand_in_numbers() -> None:
+    found = read(talks.explained(), talks.EMOTION)
+    assert "Carried by: the modality that gives an answer's lead" in found.text
+    assert "carried by video" in found.text
+    assert {"audio adds", "video adds", "it hangs on"} <= _names(found)
+    assert {"face cues", "voice cues"} <= _names(found)
+    assert found.rows("when") == 1
+    (track,) = found.numbers["tracks"]
+    assert len(track["why"]) == 4
+    assert "carried by video; audio -0.50, video +2.00" in track["told"][track["why"][0]]
+    assert "not there: no_speech" in track["told"][track["why"][1]]
+
+
+def _names(found: Read) -> set[str]:
+    return {a["title"] for a in found.all("span") if a.get("class") == "name" and "title" in a}
+
+
+def test_a_page_without_reasons_has_no_word_of_them() -> None:
+    found = read(talks.talk(), talks.EMOTION)
+    assert "Carried by" not in found.text
+    assert not _names(found) & {"carried by", "it hangs on"}
+    assert all("why" not in track for track in found.numbers["tracks"])
+
+
+def test_an_hour_with_reasons_stays_small_and_keeps_who_carried_it() -> None:
+    (track,) = talks.explained().tracks
+    hour = [
+        replace(w, start=8.0 * i + w.start, end=8.0 * i + w.end)
+        for i in range(450)
+        for w in track.windows
+    ]
+    found = read(Timeline(source="a.mp4", tracks=[replace(track, windows=hour)]), talks.EMOTION)
+    assert "carried by" in _names(found)

@@ -263,11 +263,11 @@ def test_ctrl_c_keeps_what_is_paid_for(
             raise KeyboardInterrupt
         before(self, *args)
 
-    before = verb._Desk._note
+    before = verb._Work.note
     slow: Script = lambda d, n: Act(body=completion(described()).body, delay=0.1)  # noqa: E731
     with serving(slow) as server:
         with monkeypatch.context() as patch:
-            patch.setattr(verb._Desk, "_note", pressed)
+            patch.setattr(verb._Work, "note", pressed)
             with pytest.raises(Interrupted, match="what was answered is kept"):
                 run(corpus, out, server, jobs=2)
         asked, kept = len(server.requests), len(lines(out))
@@ -296,7 +296,7 @@ def test_waiting_for_a_server_can_be_interrupted(corpus: Path, tmp_path: Path) -
 def test_a_server_that_is_gone_is_given_up(corpus: Path, tmp_path: Path) -> None:
     with serving(GOOD) as server:
         pass
-    with pytest.raises(LanguageError, match=r"the connection broke.*5 clips in a row"):
+    with pytest.raises(LanguageError, match=r"the connection broke.*5 in a row"):
         run(corpus, tmp_path / "d.jsonl", server, attempts=1, jobs=1)
 
 

@@ -166,6 +166,12 @@ def test_a_warm_up_begins_at_zero() -> None:
     assert rates == pytest.approx([0, 0.25, 0.5, 0.75, 1, 0.890165, 0.625, 0.359835, 0.25])
 
 
+def test_steps_go_down_by_a_factor_every_few_epochs_to_a_floor() -> None:
+    config = _config(lr=0.8, min_lr=0.15, epochs=7, schedule="step", gamma=0.5, gamma_epochs=2)
+    rates = [optimizer.rate(step, steps=21, warmup=0, config=config) for step in range(1, 22)]
+    assert rates == pytest.approx([0.8] * 6 + [0.4] * 6 + [0.2] * 6 + [0.15] * 3)
+
+
 def test_every_group_gets_its_share_of_the_rate() -> None:
     learner = optimizer.build(Model(FrontEnd(), Deep()), _config(layer_decay=0.5, lr=1.0))
     optimizer.set_rate(learner, 0.2)
@@ -183,25 +189,47 @@ def _step(network: nn.Module, learner: torch.optim.Optimizer, x: Tensor) -> None
     learner.step()
 
 
-def test_a_restored_optimizer_goes_on_bit_by_bit() -> None:
+KINDS: list[tuple[dict[str, object], set[str]]] = [
+    ({}, {"step", "exp_avg", "exp_avg_sq"}),
+    ({"optimizer": "sgd", "momentum": 0.0}, set()),
+    ({"optimizer": "sgd"}, {"momentum_buffer"}),
+]
+
+
+@pytest.mark.parametrize(("kind", "memory"), KINDS, ids=["adamw", "sgd", "nesterov"])
+def test_a_restored_optimizer_goes_on_bit_by_bit(kind: dict[str, object], memory: set[str]) -> None:
     torch.manual_seed(0)
     network, x = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2)), torch.randn(5, 3)
-    learner = optimizer.build(network, _config(lr=0.1))
+    learner = optimizer.build(network, _config(lr=0.1, **kind))
     for _ in range(3):
         _step(network, learner, x)
     kept = {name: tensor.clone() for name, tensor in optimizer.state(learner).items()}
-    assert {name.rpartition("/")[2] for name in kept} == {"step", "exp_avg", "exp_avg_sq"}
-    assert {name.rpartition("/")[0] for name in kept} == set(dict(network.named_parameters()))
+    assert {name.rpartition("/")[2] for name in kept} == memory
+    named = set(dict(network.named_parameters()))
+    assert {name.rpartition("/")[0] for name in kept} == (named if memory else set())
 
     twin = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2))
     twin.load_state_dict(network.state_dict())
-    fresh = optimizer.build(twin, _config(lr=0.1))
+    fresh = optimizer.build(twin, _config(lr=0.1, **kind))
     optimizer.restore(fresh, kept)
     for _ in range(2):
         _step(network, learner, x)
         _step(twin, fresh, x)
     for a, b in zip(network.parameters(), twin.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_sgd_without_momentum_is_a_step_down_the_gradient_with_decay() -> None:
+    network = nn.Linear(3, 2)
+    before = {name: p.detach().clone() for name, p in network.named_parameters()}
+    learner = optimizer.build(
+        network, _config(lr=0.1, optimizer="sgd", momentum=0, weight_decay=0.5)
+    )
+    _step(network, learner, torch.randn(4, 3))
+    for name, p in network.named_parameters():
+        assert p.grad is not None
+        decayed = p.grad + (0.5 if p.ndim > 1 else 0.0) * before[name]
+        torch.testing.assert_close(p.detach(), before[name] - 0.1 * decayed)
 
 
 def test_what_never_got_a_gradient_has_no_memory() -> None:

@@ -191,6 +191,7 @@ def test_published_tasks_have_the_published_orders() -> None:
         "abaw_affect": 2,
         "abaw_compound": 7,
         "abaw_expression": 8,
+        "c_expr_db": 8,
         "crema_d": 6,
         "dfew": 7,
         "emodb": 7,
@@ -198,14 +199,19 @@ def test_published_tasks_have_the_published_orders() -> None:
         "mafw": 11,
         "meld": 7,
         "mer2023": 6,
+        "mosi": 1,
         "msp_improv": 4,
         "ravdess": 8,
+        "sims": 1,
     }
 
 
 def test_labels_tell_published_tasks_apart() -> None:
-    """A manifest that declares nothing is recognised by the name and the labels of its task."""
-    told = [(spec.name, spec.problem, frozenset(spec.labels)) for spec in tasks.NAMED.values()]
+    """A manifest that declares nothing is recognised by its task's name, labels or range."""
+    told = [
+        (spec.name, spec.problem, frozenset(spec.labels), spec.ranges)
+        for spec in tasks.NAMED.values()
+    ]
     assert len(set(told)) == len(told)
 
 
@@ -213,7 +219,8 @@ def test_labels_tell_published_tasks_apart() -> None:
 def test_published_tasks_survive_their_file_format(name: str) -> None:
     spec = tasks.NAMED[name]
     assert TaskSpec.from_dict(spec.to_dict()) == spec
-    often = {"abaw": Resolution.FRAME, "meld": Resolution.UTTERANCE}
+    often = {"abaw": Resolution.FRAME, "c": Resolution.FRAME, "meld": Resolution.UTTERANCE}
     often["iemocap"] = Resolution.UTTERANCE
     assert spec.resolution is often.get(name.partition("_")[0], Resolution.CLIP)
-    assert spec.invalid == ((-5.0,) if name == "abaw_affect" else (-1.0,))
+    if name not in ("mosi", "sims"):  # of which every value means something
+        assert spec.invalid == ((-5.0,) if name == "abaw_affect" else (-1.0,))

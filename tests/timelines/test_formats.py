@@ -42,6 +42,7 @@ def _named(*names: str) -> Timeline:
 @example(timelines=[Timeline(source="x", tracks=[Track(id="", windows=[])], duration=0.0)])
 @example(timelines=[_named("top", "uncertainty", "present", "box", "\\top", "a.b", "=1", "'=1")])
 @example(timelines=[talks.talk("one.mp4"), talks.talk("one.mp4")])
+@example(timelines=[talks.explained(), talks.talk()])
 def test_what_was_written_is_read_to_the_last_bit(
     form: str, timelines: list[Timeline], tmp_path: Path
 ) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors.numpy import save_file
 
 from mien.data.crops import CropRecipe
 from mien.data.writer import Writer, encode
@@ -103,6 +104,40 @@ def frames(folder: Path, seed: int = 0) -> Path:
             },
         ],
     )
+
+
+def moments(folder: Path, seed: int = 0) -> Path:
+    """Three classes of clips in features over time; some rows lack one, some have gaps in one."""
+    random = np.random.default_rng(seed)
+    rows = []
+    for i in range(32):
+        label, length = i % 3, 4 + i % 9
+        visual = random.normal(size=(length, 5)) + label
+        audio = random.normal(size=(length + i % 2, 4)) - label
+        seen = (random.random(length) < 0.7).astype(np.uint8)
+        seen[i % length] = 1
+        name = f"visual{i}.safetensors"
+        save_file({"x": visual.astype(np.float32), "x.seen": seen}, folder / name)
+        features: dict[str, Any] = {
+            "visual": f"{name}::x",
+            "audio": _save(folder, f"audio{i}", audio.astype(np.float32)),
+            "text": random.normal(size=(length, 3)).round(3).tolist(),
+        }
+        for k, lacking in enumerate(("visual", "audio", "text")):
+            if i % 8 == 2 * k + 1:
+                del features[lacking]
+        rows.append(
+            {
+                "id": f"m{i}",
+                "speaker": f"p{i // 2}",
+                "split": _PARTS[(i // 2) % 4],
+                "fps": 5,
+                "text": "nothing that anybody reads here",
+                "features": features,
+                "labels": {"emotion": "xyz"[label]},
+            }
+        )
+    return _write(folder, rows, None)
 
 
 def dialogues(folder: Path, seed: int = 0) -> Path:
@@ -250,6 +285,37 @@ def described(folder: Path, seed: int = 0) -> Path:
         text[i % 4 : i % 4 + 1] = 0
         if i % 5:
             row["features"]["text"] = text.tolist()
+    return _write(folder, rows, None)
+
+
+def opinions(folder: Path, seed: int = 0) -> Path:
+    """Scores, classes and several classes of clips; sequences of words, vectors of the rest."""
+    random = np.random.default_rng(seed)
+    rows: list[dict[str, Any]] = []
+    for i in range(32):
+        score = float(random.uniform(-3, 3))
+        text = random.normal(size=(2 + i % 4, 6)) * 0.4 + score
+        features: dict[str, Any] = {
+            "text": _save(folder, f"text{i}", text.astype(np.float32)),
+            "audio": (random.normal(size=4) + 0.5 * score).round(3).tolist(),
+            "visual": random.normal(size=(3, 5)).round(3).tolist(),
+        }
+        for name in ("text", "audio", "visual")[i % 5 : i % 5 + 1]:
+            del features[name]
+        present = [word for word, there in (("joy", score > 0), ("fear", score < -1)) if there]
+        rows.append(
+            {
+                "id": f"o{i}",
+                "speaker": f"p{i // 2}",
+                "split": _PARTS[(i // 2) % 4],
+                "features": features,
+                "labels": {
+                    "sentiment": None if i == 6 else round(score, 3),
+                    "emotion": ["anger", "neutral", "joy"][int((score + 3) / 2.01)],
+                    "felt": present,
+                },
+            }
+        )
     return _write(folder, rows, None)
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 from hypothesis import strategies as st
 
+from mien.evidence import Cue, Evidence, Moment, Reason, Verdict
 from mien.types import Problem, Resolution, TaskSpec, Timeline, Track, Window
 
 EMOTION = TaskSpec(name="emotion", problem=Problem.ONE_OF_N, labels=("calm", "happy", "sad"))
@@ -75,6 +76,36 @@ def talk(source: str = "talk.mp4") -> Timeline:
     )
 
 
+def explained() -> Timeline:
+    """A face whose windows say why: carried by one, by both, by nobody in particular."""
+    verdicts: list[Verdict] = ["one", "agree", "unclear", "together"]
+    windows = []
+    for i, verdict in enumerate(verdicts):
+        start = 2.0 * i
+        moments = tuple(
+            Moment(start=start + k, end=start + k + 1, drop=drop, by={"audio": 0.0, "video": drop})
+            for k, drop in enumerate((0.5, -0.25, 2.0, 0.0))
+        )
+        reason = Reason(
+            task="emotion",
+            label="happy",
+            margin=1.5,
+            verdict=verdict,
+            carried_by="video" if verdict == "one" else "",
+            shares={"audio": -0.5, "video": 2.0},
+            alone={"audio": -0.75, "video": 1.75},
+            drops={"audio": -0.25, "video": 2.25},
+            moments=moments,
+        )
+        cues = (
+            Cue(start=start, end=start + 1, of="face", text="cheek raiser"),
+            Cue(start=start, end=start + 2, of="voice", text="high pitch"),
+        )
+        why = Evidence(reasons=(reason,), cues=cues, absent=("no_speech",) if i else ())
+        windows.append(window(start, start + 4, 1, evidence=why))
+    return Timeline(source="why.mp4", tracks=[Track(id="face-1", windows=windows, kind="face")])
+
+
 def bits(timelines: Sequence[Timeline]) -> str:
     """Timelines as a text in which every bit shows, -0.0 too; the order of names does not."""
     return json.dumps([timeline.to_dict() for timeline in timelines], sort_keys=True)
@@ -98,6 +129,31 @@ _TIMES = st.floats(min_value=-1e9, max_value=1e9) | st.integers(-20, 100).map(la
 _SHARES = st.floats(min_value=0, max_value=1)
 
 
+_BY = st.dictionaries(_NAMES, _NUMBERS, max_size=2)
+_SPANS = st.tuples(_TIMES, _TIMES).map(lambda pair: {"start": min(pair), "end": max(pair)})
+_MOMENTS = st.builds(lambda span, **more: Moment(**span, **more), _SPANS, drop=_NUMBERS, by=_BY)
+_REASONS = st.builds(
+    Reason,
+    task=_NAMES,
+    label=_NAMES,
+    margin=_NUMBERS,
+    verdict=st.sampled_from(get_args(Verdict)),
+    carried_by=_NAMES,
+    shares=_BY,
+    alone=_BY,
+    drops=_BY,
+    moments=st.lists(_MOMENTS, max_size=2).map(tuple),
+)
+_CUES = st.builds(lambda span, **more: Cue(**span, **more), _SPANS, of=_NAMES, text=_NAMES)
+EVIDENCE = st.builds(
+    Evidence,
+    reasons=st.lists(_REASONS, max_size=2).map(tuple),
+    cues=st.lists(_CUES, max_size=2).map(tuple),
+    absent=st.lists(_NAMES, max_size=2).map(tuple),
+)
+"""Any reasons and cues at all."""
+
+
 @st.composite
 def _windows(draw: st.DrawFn) -> Window:
     start, end = sorted((draw(_TIMES), draw(_TIMES)))
@@ -111,6 +167,7 @@ def _windows(draw: st.DrawFn) -> Window:
         box=draw(st.none() | st.tuples(_NUMBERS, _NUMBERS, _NUMBERS, _NUMBERS)),
         voice=draw(_NAMES),
         voice_score=draw(st.none() | _NUMBERS),
+        evidence=draw(st.none() | EVIDENCE),
     )
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from mien.cli.cues import cues
 from mien.cli.imports import (
     Columns,
     Copy,
@@ -43,6 +44,7 @@ from mien.cli.options import (
 app = typer.Typer(
     help="Import, check and prepare data before training on it.", no_args_is_help=True
 )
+app.command()(cues)
 
 
 @app.command("import")
@@ -257,7 +259,12 @@ def submission(
 def synthetic(
     out: Annotated[Path, typer.Argument(help="Folder for the films and their manifest.")],
     kind: Annotated[
-        FilmKind, typer.Option("--kind", help="One emotion a film, talks of two, or long films.")
+        FilmKind,
+        typer.Option(
+            "--kind",
+            help="One emotion a film, talks of two, long films; or one that is planted for a "
+            "moment, in the face, the voice, or both.",
+        ),
     ] = FilmKind.clips,
     speakers: Annotated[
         int | None, typer.Option("--speakers", help="How many people (default: 24, 16 or 12).")
@@ -328,6 +335,33 @@ def embed(
     made = run(
         descriptions, manifest, encoder, out, root=root, revision=revision, quiet=quiet or as_json
     )
+    say(made.to_dict(), as_json, made.text)
+
+
+@app.command()
+def align(
+    manifest: Annotated[Path, typer.Argument(help="Manifest whose rows have vectors of tokens.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="The new manifest (default: NAME.aligned.jsonl beside it)."),
+    ] = None,
+    feature: Annotated[str, typer.Option("--feature", help="Vectors of tokens (n, D).")] = "text",
+    times: Annotated[
+        str, typer.Option("--times", help="First and last second (n, 2) of each token's word.")
+    ] = "word_times",
+    root: Root = None,
+    as_json: Json = False,
+) -> None:
+    """Make one vector a frame of the vectors of what is said.
+
+    Tokens go where their words were said, if features.word_times has their first and last seconds;
+    else the frames are dealt out to them evenly.
+
+    [dim]mien data align clips.jsonl[/dim]
+    """
+    from mien.run.align import align as run
+
+    made = run(manifest, out=out, feature=feature, times=times, root=root)
     say(made.to_dict(), as_json, made.text)
 
 

@@ -8,6 +8,20 @@ from typing import Annotated
 import typer
 
 from mien.cli.options import Json, Quiet, Root, say
+from mien.cli.servers import (
+    Address,
+    AskAgain,
+    AtOnce,
+    Attempts,
+    BySchema,
+    DryRun,
+    KeyFrom,
+    LocalModel,
+    ModelName,
+    MostTokens,
+    PerMinute,
+    Timeout,
+)
 
 
 def describe(
@@ -15,10 +29,8 @@ def describe(
     out: Annotated[
         Path, typer.Option("--out", help="File of descriptions to make, or to go on with.")
     ] = Path("descriptions.jsonl"),
-    address: Annotated[
-        str | None, typer.Option("--address", help="A server that speaks as OpenAI's do.")
-    ] = None,
-    model: Annotated[str | None, typer.Option("--model", help="Its model, by name.")] = None,
+    address: Address = None,
+    model: ModelName = None,
     second_model: Annotated[
         str | None,
         typer.Option("--second-model", help="Another, which has to name one of its emotions."),
@@ -26,12 +38,8 @@ def describe(
     second_address: Annotated[
         str | None, typer.Option("--second-address", help="Where that is (default: the same).")
     ] = None,
-    key_from: Annotated[
-        str, typer.Option("--key-from", help="Environment variable that holds the server's key.")
-    ] = "MIEN_KEY",
-    local: Annotated[
-        Path | None, typer.Option("--local", help="Or a folder with a model of transformers.")
-    ] = None,
+    key_from: KeyFrom = "MIEN_KEY",
+    local: LocalModel = None,
     pictures: Annotated[
         int, typer.Option("--pictures", min=0, max=64, help="Sent of each clip, evenly apart.")
     ] = 6,
@@ -49,37 +57,20 @@ def describe(
         typer.Option("--num-samples", min=1, help="Only so many clips, of each speaker as many."),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Which.")] = 0,
-    jobs: Annotated[
-        int, typer.Option("--jobs", "-j", min=1, max=256, help="Requests at once.")
-    ] = 4,
-    per_minute: Annotated[
-        float | None, typer.Option("--per-minute", min=0.01, help="Requests to each server.")
-    ] = None,
-    most_tokens: Annotated[
-        int | None,
-        typer.Option("--most-tokens", min=1, help="Stop before more are spent, by all calls."),
-    ] = None,
+    jobs: AtOnce = 4,
+    per_minute: PerMinute = None,
+    most_tokens: MostTokens = None,
     longest: Annotated[
         int, typer.Option("--longest", min=100, help="Tokens that an answer may have.")
     ] = 1500,
-    timeout: Annotated[
-        float, typer.Option("--timeout", min=0.1, help="Seconds of a request.")
-    ] = 120.0,
-    attempts: Annotated[
-        int, typer.Option("--attempts", min=1, max=100, help="Of a request that finds no answer.")
-    ] = 6,
-    schema: Annotated[
-        bool, typer.Option("--schema/--no-schema", help="Ask for JSON by schema.")
-    ] = True,
+    timeout: Timeout = 120.0,
+    attempts: Attempts = 6,
+    schema: BySchema = True,
     prompt: Annotated[
         Path | None, typer.Option("--prompt", help="A template of your own (TOML).")
     ] = None,
-    again: Annotated[
-        bool, typer.Option("--again", help="Ask anew about what was refused or malformed.")
-    ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the prompt and counts; ask nobody.")
-    ] = False,
+    again: AskAgain = False,
+    dry_run: DryRun = False,
     root: Root = None,
     as_json: Json = False,
     quiet: Quiet = False,

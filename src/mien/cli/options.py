@@ -38,16 +38,29 @@ class DetectorKind(StrEnum):
     haar = "haar"
 
 
+class Against(StrEnum):
+    """Whose voice says what is usual."""
+
+    speaker = "speaker"
+    source = "source"
+    all = "all"
+
+
 class FilmKind(StrEnum):
     """What is made up."""
 
     clips = "clips"
     dialogues = "dialogues"
     long = "long"
+    planted = "planted"
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+Labels = Annotated[
+    str | None,
+    typer.Option("--labels", help="Answer with this label set: a name, or SET.yaml (mer-clip)."),
+]
 DetectorName = Annotated[
     DetectorKind,
     typer.Option("--detector", help="Finds faces; auto is YuNet where its file is at hand."),
@@ -95,6 +108,10 @@ FramesRun = Annotated[
     typer.Option(
         "--frames", help="Of a run that reads vectors over time: the run that makes them."
     ),
+]
+Explain = Annotated[
+    bool,
+    typer.Option("--explain", help="Also say which modality carried each answer, and when."),
 ]
 Again = Annotated[bool, typer.Option("--again", help="Watch also what an earlier call finished.")]
 SystemName = Annotated[str, typer.Argument(help="A system, as in [bold]mien systems[/bold].")]

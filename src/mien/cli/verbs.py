@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from mien.cli.ask import ask
 from mien.cli.data import app as data_app
 from mien.cli.describe import describe
 from mien.cli.options import (
@@ -16,6 +17,7 @@ from mien.cli.options import (
     ConfigFile,
     DetectorKind,
     DetectorName,
+    Explain,
     Faces,
     FaceWeights,
     FramesRun,
@@ -23,6 +25,7 @@ from mien.cli.options import (
     Init,
     Jobs,
     Json,
+    Labels,
     Looked,
     ManifestPath,
     Mouth,
@@ -57,6 +60,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(data_app, name="data")
+app.command()(ask)
 app.command()(describe)
 
 
@@ -212,6 +216,7 @@ def evaluate(
         list[Path] | None,
         typer.Option("--against", help="Another run: how far apart are they? May be repeated."),
     ] = None,
+    labels: Labels = None,
     as_json: Json = False,
 ) -> None:
     """Score a run: accuracy, recalls, calibration, with intervals over clips and over groups.
@@ -221,15 +226,17 @@ def evaluate(
     if against:
         from mien.run import compare
 
-        if data is not None or out is not None:
-            raise MienError("--against compares kept answers", fix="leave out --data and --out")
+        if data is not None or out is not None or labels is not None:
+            raise MienError(
+                "--against compares kept answers", fix="leave out --data, --labels and --out"
+            )
         found = compare.compare(run, against)
         say(found, as_json, compare.table(found))
         return
     from mien.run.score import evaluate as score
     from mien.run.score import table
 
-    metrics = score(run, data=data, out=out)
+    metrics = score(run, data=data, out=out, labels=labels)
     say(metrics, as_json, table(metrics))
 
 
@@ -280,6 +287,8 @@ def predict(
     who: Who = None,
     mouth: Mouth = False,
     frames: FramesRun = None,
+    labels: Labels = None,
+    explain: Explain = False,
     jobs: Jobs = None,
     again: Again = False,
     as_json: Json = False,
@@ -298,6 +307,8 @@ def predict(
     [dim]mien predict clip.mp4 --run runs/a --out looked[/dim]
 
     [dim]mien predict recordings/ --run runs/a --out looked --jobs 4[/dim]
+
+    [dim]mien predict clip.mp4 --explain --out looked[/dim]
 
     [dim]mien predict clips.jsonl --run runs/a --out timelines.csv[/dim]
 
@@ -318,9 +329,11 @@ def predict(
         who=_pairs(who),
         mouth=mouth,
         frames=frames,
+        explain=explain,
     )
+    silent = quiet or as_json
     found = watch.predict(
-        paths, run, out=out, options=options, jobs=jobs, again=again, quiet=quiet or as_json
+        paths, run, out=out, options=options, jobs=jobs, again=again, quiet=silent, labels=labels
     )
     say([timeline.to_dict() for timeline in found.timelines], as_json, found.text)
     fail(found.errors)

@@ -267,6 +267,9 @@ class RowDataset(Dataset[Sample]):
             fps = label.fps
         elif isinstance(label, list):
             values = label
+        elif spec.categorical:  # what is said of a whole row holds at each of its frames
+            held = targets.of_clip(label, spec)
+            return np.repeat(held[None], max(RowDataset._lengths(self, row), default=1), axis=0)
         else:
             raise DataError(
                 f"task {spec.name!r} asks for a label a frame, not {label!r}",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mien.data import content, labels, leaks, media, prepared, split
+from mien.data import content, labels, leaks, media, prepared, repeats, split
 from mien.data.findings import Finding, Report
 from mien.data.manifest import Manifest, infer_tasks
 from mien.data.rows import Row
@@ -52,6 +52,7 @@ def check(
     labels.look(manifest, _specs(manifest, report) if specs is None else specs, report)
     keys = content.keys(manifest.rows, manifest.place)
     leaks.look(manifest.rows, keys, report)
+    repeats.look(manifest.rows, keys, report)
     report.counts = _counts(manifest.rows, keys, shapes) | report.counts
     return report
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +28,8 @@ def infer_tasks(manifest: Manifest, named: Mapping[str, TaskSpec]) -> dict[str, 
     1. The task as declared in ``<stem>.tasks.yaml`` (or ``.json``) beside the manifest: a list of
        tasks as :meth:`TaskSpec.to_dict` gives them, or a mapping of names to them.
     2. A named task that its labels fit: it has the same name and exactly the same classes, or for
-       a track the same number of columns (one for the classes of each frame).
+       a track the same number of columns (one for the classes of each frame), or for numbers a
+       range that holds them all; of several that do the narrowest.
     3. What the labels look like: texts, and weights by class, are one of n; lists of texts many
        of n; both with the classes in alphabetical order; numbers are a regression with one
        dimension, called like the task. The answer is one a clip.
@@ -72,6 +73,9 @@ def _inferred(
         )
     kind, first = next(iter(kinds.items()))
     if kind == "number":
+        fitting = [spec for spec in same if _holds(spec, [row.labels[task] for row in rows])]
+        if fitting:
+            return min(fitting, key=lambda spec: spec.ranges[0][1] - spec.ranges[0][0])
         return TaskSpec(name=task, problem=Problem.REGRESSION, labels=(task,))
     if kind in ("text", "weights", "texts"):
         problem = Problem.MANY_OF_N if kind == "texts" else Problem.ONE_OF_N
@@ -84,6 +88,16 @@ def _inferred(
     if kind == "track":
         return _of_track(task, first, same, manifest)
     raise _undeclared(task, kind, first, manifest, columns=None)
+
+
+def _holds(spec: TaskSpec, labels: Iterable[Label | None]) -> bool:
+    """Whether a task has one value a clip, in a range that holds all these."""
+    if spec.problem is not Problem.REGRESSION or spec.resolution is Resolution.FRAME:
+        return False
+    if len(spec.ranges) != 1:
+        return False
+    ((low, high),) = spec.ranges
+    return all(not isinstance(label, int | float) or low <= label <= high for label in labels)
 
 
 def _kind(label: Label) -> str:

@@ -9,29 +9,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from types import TracebackType
-from typing import Any, BinaryIO, Literal, NoReturn, Self
+from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from mien.config import Settings
+from mien.data import journal
 from mien.data.rows import Row
-from mien.errors import DataError
-
-if os.name == "posix":
-    import fcntl
 
 CAPTIONS = ("visual", "audio", "joint")
 """The captions of a description, in the order in which their embeddings stand."""
 
 Status = Literal["described", "waiting", "refused", "disagreed", "malformed", "failed"]
 """``waiting``: one of two models has answered; ``failed``: nobody did, and it is tried again."""
-
-_LONGEST = 1 << 20  # letters of a line
 
 
 class Captions(Settings):
@@ -117,6 +109,9 @@ class Description(Settings):
         return self.status not in ("waiting", "failed")
 
 
+_KIND = journal.Kind(Description, "description", "mien describe --help")
+
+
 def clip_hash(row: Row) -> str:
     """Which media and which seconds a row means; not what it is called or labelled.
 
@@ -133,17 +128,7 @@ def read(path: Path) -> list[Description]:
     Raises:
         DataError: it is missing, or a line is no description.
     """
-    if not path.is_file():
-        raise DataError(
-            "there is no such file of descriptions", where=str(path), fix="mien describe --help"
-        )
-    found = []
-    with path.open("rb") as file:
-        # Never more than a line may have: a foreign file may be one of gigabytes.
-        for number, line in enumerate(iter(lambda: file.readline(_LONGEST + 1), b""), 1):
-            if (line.endswith(b"\n") or len(line) > _LONGEST) and line.strip():
-                found.append(_description(line, f"{path}:{number}"))
-    return found
+    return journal.read(path, _KIND)
 
 
 def latest(lines: list[Description]) -> dict[str, Description]:
@@ -154,12 +139,12 @@ def latest(lines: list[Description]) -> dict[str, Description]:
 def write(path: Path, lines: list[Description]) -> None:
     """Write a whole file at once, or nothing."""
     unfinished = path.with_name(path.name + ".unfinished")
-    unfinished.write_bytes(b"".join(map(_line, lines)))
+    unfinished.write_bytes(b"".join(map(journal.line, lines)))
     unfinished.replace(path)
 
 
-class Journal:
-    """A file of descriptions that grows. Several threads may add to it; one process may.
+class Journal(journal.Journal[Description]):
+    """A file of descriptions that grows.
 
     Args:
         path: the file; made where there is none.
@@ -169,101 +154,7 @@ class Journal:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self._lock = threading.Lock()
-        self._file: BinaryIO | None = None
-        self.before: list[Description] = []
-        self._added: list[Description] = []
-        self.mended = False
-
-    def __enter__(self) -> Self:
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self.path.open("a+b")
-        except OSError as error:
-            raise DataError(f"cannot write here: {error.strerror}", where=str(self.path)) from error
-        try:
-            self._alone()
-            self._mend()
-            self.before = read(self.path)
-        except BaseException:
-            self._file.close()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        assert self._file is not None
-        self._file.close()
-
-    def add(self, line: Description) -> None:
-        """Append a line; afterwards it is on the disk."""
-        assert self._file is not None
-        with self._lock:
-            self._file.write(_line(line))
-            self._file.flush()
-            os.fsync(self._file.fileno())
-            self._added.append(line)
-
-    def lines(self) -> list[Description]:
-        """Everything that was ever added."""
-        with self._lock:
-            return [*self.before, *self._added]
-
-    def _alone(self) -> None:
-        assert self._file is not None
-        if os.name != "posix":
-            return
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise DataError(
-                "another process is writing to this file", where=str(self.path)
-            ) from error
-
-    def _mend(self) -> None:
-        """Cut off a last line that was only half written."""
-        assert self._file is not None
-        size = self._file.seek(0, os.SEEK_END)
-        if not size:
-            return
-        back = min(size, 2 * _LONGEST)
-        self._file.seek(size - back)
-        end = self._file.read(back)
-        if end.endswith(b"\n"):
-            return
-        keep = end.rfind(b"\n") + 1
-        if not keep and back < size:
-            raise DataError("this is no file of descriptions", where=str(self.path))
-        self._file.truncate(size - back + keep)
-        self._file.seek(0, os.SEEK_END)
-        self.mended = True
-
-
-def _line(line: Description) -> bytes:
-    values = line.model_dump(mode="json", exclude_none=True)
-    return json.dumps(values, ensure_ascii=False).encode() + b"\n"
-
-
-def _description(line: bytes, where: str) -> Description:
-    def refuse(what: str) -> NoReturn:
-        raise DataError(
-            f"this line is no description: {what}",
-            where=where,
-            fix="give another --out, or take the line away",
-        )
-
-    if len(line) > _LONGEST:
-        refuse("it is too long")
-    try:
-        return Description.model_validate_json(line)
-    except ValidationError as error:
-        first = error.errors()[0]
-        refuse(f"{'.'.join(map(str, first['loc'])) or 'it'}: {first['msg']}")
+        super().__init__(path, _KIND)
 
 
 def usable(lines: Mapping[str, Description]) -> Iterator[Description]:

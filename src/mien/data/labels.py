@@ -61,6 +61,8 @@ def _target(row: Row, spec: TaskSpec, manifest: Manifest, report: Report) -> tar
         made = targets.of_frames(tracks.load(label, place, spec, row=row.id), spec)
         _fits_inputs(row, len(made), label.fps, manifest, report)
         return made
+    if not isinstance(label, list) and spec.categorical:  # it holds at each frame
+        return targets.of_clip(label, spec)
     if not isinstance(label, list):
         raise DataError(f"task {spec.name!r} asks for a label a frame")
     return targets.of_frames(label, spec)

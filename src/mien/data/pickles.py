@@ -7,11 +7,12 @@ values, and a name means what the reader's own table says, or ends the reading.
 
 from __future__ import annotations
 
-import pickletools
-from collections.abc import Callable, Mapping
+import io
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from mien.data.opcodes import instructions
 from mien.errors import DataError
 
 MOST = 4 * 2**20
@@ -21,7 +22,15 @@ Maker = Callable[..., Any]
 """What stands in the place of a class or function: takes its arguments, gives a plain value."""
 
 
-class Attributes(dict[str, Any]):
+class Built:
+    """Something that a pickle makes first and fills later."""
+
+    def build(self, state: Any) -> None:
+        """Take what the pickle fills it with."""
+        raise NotImplementedError
+
+
+class Attributes(dict[str, Any], Built):
     """What an object was, as a dictionary of its attributes; it begins with none."""
 
     def __init__(self) -> None:
@@ -34,7 +43,7 @@ class Attributes(dict[str, Any]):
         self.update(state)
 
 
-class Mappings(dict[Any, Any]):
+class Mappings(dict[Any, Any], Built):
     """A dictionary of a class of its own, empty at first; what else it carries is left aside."""
 
     def __init__(self) -> None:
@@ -71,17 +80,51 @@ def read(
     """
     if len(data) > MOST:
         raise DataError(f"this pickle has {len(data):,} bytes, more than plain values need")
+    return run(instructions(io.BytesIO(data), len(data)), names, stored=stored)
+
+
+def run(
+    steps: Iterator[tuple[int, str, Any]],
+    names: Mapping[str, Maker | None],
+    *,
+    stored: Callable[[Any], Any] | None = None,
+    most: int = MOST,
+) -> Any:
+    """The value that instructions build.
+
+    Args:
+        steps: where each stands, its name and its argument (:mod:`mien.data.opcodes`).
+        names: as :func:`read` takes them.
+        stored: the same.
+        most: how many instructions there may be of those that take more memory than the file.
+
+    Raises:
+        DataError: as of :func:`read`; it names the byte.
+    """
     machine = _Machine(names, stored)
-    try:
-        for code, argument, _ in pickletools.genops(data):
-            machine.step(code.name, argument)
-    except DataError:
-        raise
-    except Exception as error:  # bytes of a stranger can fail in any way
-        raise DataError(f"this pickle is damaged: {error}") from error
+    heavy = 0
+    for at, name, argument in _whole(steps):
+        try:
+            heavy += name not in _LIGHT
+            if heavy > most:
+                raise DataError(f"this pickle has more than {most:,} containers and calls")
+            machine.step(name, argument)
+        except DataError as error:
+            raise DataError(error.what, where=f"byte {at}", fix=error.fix) from error
+        except Exception as error:  # bytes of a stranger can fail in any way
+            what = f"this pickle is damaged: {error}"
+            raise DataError(what, where=f"byte {at}") from error
     if len(machine.stack) != 1:
         raise DataError("this pickle ends without a value")
     return machine.stack[0]
+
+
+def _whole(steps: Iterator[tuple[int, str, Any]]) -> Iterator[tuple[int, str, Any]]:
+    """Instructions; what is wrong with one is wrong with the pickle."""
+    try:
+        yield from steps
+    except DataError as error:
+        raise DataError(f"this pickle is damaged: {error.what}", where=error.where) from error
 
 
 _CONSTANTS: Mapping[str, Any] = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
@@ -89,7 +132,7 @@ _VALUES = frozenset(
     {
         *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"),
         *("STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE"),
-        *("BINUNICODE8", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8"),
+        *("BINUNICODE8", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"),
     }
 )
 _EMPTY: Mapping[str, Callable[[], Any]] = {"EMPTY_LIST": list, "EMPTY_DICT": dict}
@@ -97,6 +140,8 @@ _TUPLES = {"EMPTY_TUPLE": 0, "TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 _KEEP = frozenset({"PUT", "BINPUT", "LONG_BINPUT"})
 _FETCH = frozenset({"GET", "BINGET", "LONG_BINGET"})
 _NOTHING = frozenset({"PROTO", "FRAME", "STOP"})
+_LIGHT = _VALUES | _FETCH | _NOTHING | {*_CONSTANTS, "APPEND", "APPENDS"}
+"""Instructions that take little more memory than the bytes that stand for them."""
 
 
 @dataclass(slots=True)
@@ -126,7 +171,8 @@ class _Machine:
         elif name not in _NOTHING:
             act = _ACTS.get(name)
             if act is None:
-                raise DataError(f"this pickle does more than hold plain values: {name}")
+                named = f" {argument[:200]!r}" if isinstance(argument, str) else ""
+                raise DataError(f"this pickle does more than hold plain values: {name}{named}")
             act(self, argument)
 
     # -- the stack --
@@ -193,6 +239,29 @@ class _Machine:
         pairs = self._marked()
         _set(self._top(), pairs)
 
+    def empty_set(self, _: Any) -> None:
+        """A set, where sets are among the names that the reader knows."""
+        self._make("builtins.set", ([],))
+
+    def add_items(self, _: Any) -> None:
+        """Everything since the mark into the set before it."""
+        values = self._marked()
+        into = self._top()
+        if not isinstance(into, set):
+            raise DataError("this pickle adds items to something that is no set")
+        hashed(values)
+        into.update(values)
+
+    def frozen_set(self, _: Any) -> None:
+        """A set of everything since the mark."""
+        self._make("builtins.frozenset", (self._marked(),))
+
+    def _make(self, full: str, arguments: tuple[Any, ...]) -> None:
+        make = self.names.get(full)
+        if make is None:
+            raise DataError(f"this pickle asks for {full!r}, which is no plain value")
+        self.stack.append(make(*arguments))
+
     # -- names --
 
     def name(self, argument: str) -> None:
@@ -222,7 +291,7 @@ class _Machine:
         """Attributes of an object."""
         (state,) = self._take(1)
         made = self._top()
-        if not isinstance(made, Attributes | Mappings):
+        if not isinstance(made, Built):
             raise DataError("this pickle sets attributes of something that has none")
         made.build(state)
 
@@ -243,11 +312,15 @@ def _extend(into: Any, values: list[Any]) -> None:
 def _set(into: Any, pairs: list[Any]) -> None:
     if not isinstance(into, dict) or len(pairs) % 2:
         raise DataError("this pickle sets items of something that is no dictionary")
-    for key in pairs[::2]:
-        # Nothing else: hashing a deep tuple would overflow the interpreter's own stack.
-        if not isinstance(key, str | int | bytes | None):
-            raise DataError(f"a key in this pickle is a {type(key).__name__}")
+    hashed(pairs[::2])
     into.update(zip(pairs[::2], pairs[1::2], strict=True))
+
+
+def hashed(keys: list[Any]) -> None:
+    """Refuse keys of other kinds: hashing a deep tuple would overflow the interpreter's stack."""
+    for key in keys:
+        if not isinstance(key, str | int | float | bytes | None):
+            raise DataError(f"a key in this pickle is a {type(key).__name__}")
 
 
 _ACTS: Mapping[str, Callable[[_Machine, Any], None]] = {
@@ -260,6 +333,9 @@ _ACTS: Mapping[str, Callable[[_Machine, Any], None]] = {
     "APPENDS": _Machine.appends,
     "SETITEM": _Machine.set_item,
     "SETITEMS": _Machine.set_items,
+    "EMPTY_SET": _Machine.empty_set,
+    "ADDITEMS": _Machine.add_items,
+    "FROZENSET": _Machine.frozen_set,
     "GLOBAL": _Machine.name,
     "STACK_GLOBAL": _Machine.stacked_name,
     "REDUCE": _Machine.call,

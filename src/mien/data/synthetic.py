@@ -18,7 +18,7 @@ from mien.data import takes, talks
 from mien.data.acted import ACTION_UNITS
 from mien.data.acted import EMOTIONS as ACTED
 from mien.data.manifest import Label, Manifest, Row, Split, Track
-from mien.data.takes import Take
+from mien.data.takes import Planted, Take
 from mien.errors import ConfigError, DataError, did_you_mean
 from mien.types import Problem, TaskSpec
 
@@ -26,13 +26,19 @@ LICENCE = "Apache-2.0"
 EMOTION = TaskSpec(name="emotion", problem=Problem.ONE_OF_N, labels=tuple(ACTED))
 """The eight emotions of films."""
 
+PLAIN = TaskSpec(
+    name="emotion", problem=Problem.ONE_OF_N, labels=("happy", "afraid", "angry", "sad")
+)
+"""Four of them that a face alone tells apart, and a voice alone."""
+
 VERSION = 1
 """Rises with every change of what a take looks or sounds like."""
 
 # -- vectors ---------------------------------------------------------------------------------------
 
 EMOTIONS = {"happy": (1, 1), "angry": (-1, 1), "calm": (1, -1), "sad": (-1, -1)}
-_VIDEO, _AUDIO = 16, 24
+_VIDEO, _AUDIO, _RATE = 16, 24, 10
+_CLEAR = 2.0  # how far a moment stands out, in deviations of the noise
 
 
 def features(out: str | Path, *, speakers: int = 24, clips: int = 16, seed: int = 0) -> Path:
@@ -80,6 +86,57 @@ def features(out: str | Path, *, speakers: int = 24, clips: int = 16, seed: int 
     return path
 
 
+def moments(
+    out: str | Path, *, speakers: int = 24, clips: int = 12, seed: int = 0, seconds: float = 6.0
+) -> Path:
+    """Write ``corpus.jsonl`` with vectors over time, in which one of four emotions is planted.
+
+    Ten vectors a second of ``video`` and of ``audio``; either tells all four emotions. One shows
+    for 2 to 2.5 s, in one modality alone or in both (`groups.carried_by`: face, voice, both), from
+    `groups.moment_start` to `groups.moment_end`; all else is noise, and an offset of the speaker.
+
+    Args:
+        out: folder for the manifest and the vectors.
+        speakers: how many people; the last quarter is held out as ``test``.
+        clips: clips of each; of twelve, each emotion has each carrier once.
+        seed: another corpus of people; what an emotion looks and sounds like stays.
+        seconds: length of a clip.
+    """
+    place = Path(out)
+    (place / "vectors").mkdir(parents=True, exist_ok=True)
+    recipe = Recipe(kind="planted", speakers=speakers, films=clips, seed=seed, seconds=seconds)
+    widths = {"video": _VIDEO, "audio": _AUDIO}
+    fixed = np.random.default_rng(0)
+    shape = len(PLAIN.labels)
+    shows = {m: fixed.normal(0, _CLEAR, (shape, width)) for m, width in widths.items()}
+    lines = []
+    for take in recipe.takes():
+        assert take.planted is not None
+        features = {}
+        for number, (modality, width) in enumerate(widths.items()):
+            random = np.random.default_rng([seed, 6, take.speaker, take.number, number])
+            offset = np.random.default_rng([seed, 7, take.speaker, number]).normal(0, 0.5, width)
+            vectors = offset + random.normal(size=(round(seconds * _RATE), width))
+            if take.planted.carried_by in ("both", ("face", "voice")[number]):
+                first, last = (round(t * _RATE) for t in (take.planted.start, take.planted.end))
+                vectors[first:last] += shows[modality][PLAIN.labels.index(str(take.emotion))]
+            features[modality] = f"vectors/{take.id}-{modality}.npy"
+            np.save(place / features[modality], vectors.astype(np.float32))
+        row = {
+            "id": take.id,
+            "speaker": f"s{take.speaker:02d}",
+            "split": recipe.part(take.speaker),
+            "fps": _RATE,
+            "labels": {"emotion": take.emotion},
+            "groups": _where(take.planted),
+            "features": features,
+        }
+        lines.append(json.dumps(row) + "\n")
+    path = place / "corpus.jsonl"
+    path.write_text("".join(lines), encoding="utf-8")
+    return path
+
+
 # -- films -----------------------------------------------------------------------------------------
 
 
@@ -89,7 +146,8 @@ class Recipe:
 
     Args:
         kind: ``clips`` show one emotion each; ``dialogues`` are talks of two, a film a turn;
-            ``long`` films go through several emotions.
+            ``long`` films go through several emotions; ``planted`` ones show one of four for a
+            moment, in the face alone, in the voice alone, or in both.
         speakers: how many people; a quarter of them is the test part.
         films: clips or long films of each person, or dialogues of each pair.
         seed: same recipe, same films.
@@ -134,6 +192,8 @@ class Recipe:
         """All films, in the order of the manifest."""
         if self.kind == "dialogues":
             return [turn.take for turn in talks.turns(self.speakers, self.films, self.seed)]
+        if self.kind == "planted":
+            return [self._planted(s, n) for s in range(self.speakers) for n in range(self.films)]
         names = list(ACTED)
         single = self.kind == "clips"
         return [
@@ -149,6 +209,25 @@ class Recipe:
             for number in range(self.films)
         ]
 
+    def _planted(self, speaker: int, number: int) -> Take:
+        """A film whose moment and carrier are known; carriers and emotions are as frequent."""
+        random = np.random.default_rng([self.seed, 5, speaker, number])
+        lasts = min(random.uniform(2.0, 2.5), self.seconds / 2)
+        start = random.uniform(0.1, self.seconds - lasts - 0.1)
+        return Take(
+            id=f"s{speaker:02d}-p{number:02d}",
+            seed=self.seed,
+            speaker=speaker,
+            number=number,
+            emotion=PLAIN.labels[number % len(PLAIN.labels)],
+            seconds=self.seconds,
+            planted=Planted(
+                carried_by=_CARRIERS[number // len(PLAIN.labels) % len(_CARRIERS)],
+                start=round(start, 2),
+                end=round(start + lasts, 2),
+            ),
+        )
+
     def part(self, speaker: int) -> Split:
         """On which side of the split somebody is: the last quarter is the test part.
 
@@ -159,10 +238,12 @@ class Recipe:
         return "test" if unit >= units - max(1, units // 4) and units > 1 else "train"
 
 
-Kind = Literal["clips", "dialogues", "long"]
+Kind = Literal["clips", "dialogues", "long", "planted"]
+_CARRIERS: tuple[Literal["face", "voice", "both"], ...] = ("face", "voice", "both")
 _USUAL: dict[str, dict[str, Any]] = {
     "dialogues": {"speakers": 16, "films": 4},
     "long": {"speakers": 12, "films": 2, "seconds": 60.0},
+    "planted": {"speakers": 16, "films": 12, "seconds": 6.0},
 }
 
 
@@ -252,7 +333,8 @@ def finish(out: str | Path, recipe: Recipe) -> Path:
         Manifest(tracked, corpus, licence=LICENCE).write(corpus)
         return corpus
     Manifest(tracked, frames, licence=LICENCE).write(frames)
-    return Manifest(rows, corpus, tasks={"emotion": EMOTION}, licence=LICENCE).write(corpus).path
+    task = PLAIN if recipe.kind == "planted" else EMOTION
+    return Manifest(rows, corpus, tasks={"emotion": task}, licence=LICENCE).write(corpus).path
 
 
 def _row(take: Take, recipe: Recipe) -> Row:
@@ -267,8 +349,20 @@ def _row(take: Take, recipe: Recipe) -> Row:
             "light": "side" if abs(scene.x) > 0.5 else "front",
             "level": "dim" if scene.level < 0.85 else "bright",
             "occlusion": how.occlusion,
+            **_where(take.planted),
         },
     )
+
+
+def _where(planted: Planted | None) -> dict[str, str | float]:
+    """Where the emotion was planted, if it was."""
+    if planted is None:
+        return {}
+    return {
+        "carried_by": planted.carried_by,
+        "moment_start": planted.start,
+        "moment_end": planted.end,
+    }
 
 
 def _tracked(row: Row) -> Row:

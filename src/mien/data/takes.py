@@ -11,6 +11,7 @@ import io
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +45,21 @@ _DELIVERED = np.asarray([[e.delivery == name for name in DELIVERIES] for e in EM
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Planted:
+    """Where alone what is felt is to be seen or heard; else face and voice are at rest.
+
+    Args:
+        carried_by: the face, the voice, or both of them.
+        start: first second.
+        end: where it ends.
+    """
+
+    carried_by: Literal["face", "voice", "both"]
+    start: float
+    end: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Take:
     """One film of one person.
 
@@ -56,6 +72,7 @@ class Take:
             in which nobody speaks, and moments in which the face is turned away or gone.
         seconds: how long it lasts; None: as long as it takes to say the words.
         words: what is said; without any, `WORDS` over and over.
+        planted: where alone the emotion shows; None: in face and voice, all along.
     """
 
     id: str
@@ -65,6 +82,7 @@ class Take:
     emotion: str | None
     seconds: float | None
     words: tuple[str, ...] = ()
+    planted: Planted | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +137,8 @@ def staged(take: Take) -> Shot:
     voice = person(take.seed, take.speaker).voice
     if take.emotion is None:
         uttering, shown = _changing(take, voice, random)
+    elif take.planted is not None:
+        uttering, shown = _planted(take, take.planted, take.emotion, voice, random)
     else:
         uttering, shown = _single(take, take.emotion, voice, random)
     opening, rounding = (
@@ -145,6 +165,27 @@ def _single(
     )  # fmt: skip
     frames, strength = round(uttering.seconds * FPS), random.uniform(0.7, 1.0)
     return uttering, acted.course(emotion, frames, FPS, random, strength=strength)
+
+
+def _planted(
+    take: Take, planted: Planted, emotion: str, voice: Voice, random: np.random.Generator
+) -> tuple[Uttering, Values]:
+    """One emotion for a moment, in one modality or both: how it is said, and shown, (F, E)."""
+    seconds, first = take.seconds or 6.0, int(random.integers(len(WORDS)))
+    share, strength = random.uniform(0.85, 1.0, 2)
+    spread = share * _DELIVERED[list(EMOTIONS).index(emotion)]
+    calm, moved = uttered.mixed(0 * spread), uttered.mixed(spread)
+    voiced, shows = planted.carried_by != "face", planted.carried_by != "voice"
+    uttering = uttered.utter(
+        WORDS[first:] + WORDS[:first], voice,
+        lambda t: moved if voiced and planted.start <= t < planted.end else calm,
+        random, lead=0.1, until=seconds - 0.1, seconds=seconds,
+    )  # fmt: skip
+    time = np.arange(round(seconds * FPS)) / FPS
+    there = acted.eased((time - planted.start) / 0.3) * acted.eased((planted.end - time) / 0.3)
+    shown = np.zeros((len(time), len(EMOTIONS)))
+    shown[:, list(EMOTIONS).index(emotion)] = strength * there * shows
+    return uttering, shown
 
 
 def _changing(take: Take, voice: Voice, random: np.random.Generator) -> tuple[Uttering, Values]:

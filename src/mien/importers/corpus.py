@@ -15,6 +15,7 @@ from mien.data.places import Place
 from mien.data.rows import Row
 from mien.errors import ConfigError
 from mien.importers.counts import Expected
+from mien.importers.kept import Kept
 from mien.types import TaskSpec
 
 Modality = Literal["audio", "video", "audio-video"]
@@ -65,6 +66,7 @@ class Wish:
         options: what was asked for.
         task: the labels of the corpus in their order; None: they follow from the copy.
         progress: called with the number of files that have been looked at.
+        kept: takes vectors out of files that a manifest cannot name.
     """
 
     source: Path
@@ -72,6 +74,7 @@ class Wish:
     options: Options = field(default_factory=Options)
     task: TaskSpec | None = None
     progress: Progress | None = None
+    kept: Kept | None = None
 
 
 @dataclass(slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 from mien.data.findings import Report
 from mien.data.rows import Row
-from mien.types import TaskSpec
+from mien.types import Problem, TaskSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,9 +48,11 @@ def compare(
     Returns:
         ``{"rows": {"found": n, "expected": m}, "classes": {...}, "folds": {...}, ...}``.
     """
-    labels = [row.labels.get(task.name) for row in rows] if task is not None else []
+    named = task is not None and task.problem is not Problem.REGRESSION
+    given = [row.labels.get(task.name) for row in rows] if task is not None else []
+    labels = [one for label in given for one in (label if isinstance(label, list) else [label])]
     classes = Counter(str(label) for label in labels if isinstance(label, str))
-    order = [*(task.labels if task is not None else ()), *sorted(classes)]
+    order = [*(task.labels if task is not None and named else ()), *sorted(classes)]
     folds = Counter(row.fold for row in rows if row.fold is not None)
     numbers = sorted({*folds, *range(len(expected.folds) if expected else 0)} if folds else ())
     speakers = Counter(row.speaker for row in rows if row.speaker is not None)

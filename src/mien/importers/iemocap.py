@@ -15,10 +15,12 @@ from mien.importers.texts import lines_of
 from mien.importers.walk import walk
 from mien.tasks.classification import IEMOCAP
 
-_NAME = re.compile(
+NAME = re.compile(
     r"(?P<dialogue>Ses(?P<session>0[1-5])[FM]_(?:impro|script)\w*?)_(?P<who>[FM])(?P<turn>[0-9]{3})"
 )
-_LINE = re.compile(r"\[[0-9.]+ - [0-9.]+\]\t(?P<id>\S+)\t(?P<emotion>[a-z]{3})\t\[.*")
+_LINE = re.compile(
+    r"\[(?P<begin>[0-9]+\.?[0-9]*) - [0-9.]+\]\t(?P<id>\S+)\t(?P<emotion>[a-z]{3})\t\[.*"
+)
 _CLASSES = {"ang": "anger", "hap": "happiness", "exc": "happiness", "neu": "neutral",
             "sad": "sadness"}  # fmt: skip
 _OTHERS = ("fea", "sur", "fru", "dis", "oth", "xxx")
@@ -29,8 +31,8 @@ def read(wish: Wish) -> Found:
     assert wish.task is not None
     tree, report, notes = walk(wish.source, (".wav", ".flac"), wish.progress), Report(), list[str]()
     tree.note(report)
-    labels = _evaluated(tree.root)
-    sounds = {path.stem: path for path in tree.files if _NAME.fullmatch(path.stem)}
+    labels = {name: emotion for name, (emotion, _) in evaluated(tree.root).items()}
+    sounds = {path.stem: path for path in tree.files if NAME.fullmatch(path.stem)}
     aside = Counter(labels[name] for name in sounds if labels.get(name, "") in _OTHERS)
     rows = [
         _row(name, path, _CLASSES[labels[name]], wish)
@@ -54,13 +56,13 @@ def read(wish: Wish) -> Found:
     return Found(rows=rows, tasks={wish.task.name: wish.task}, report=report, notes=notes)
 
 
-def _evaluated(root: Path) -> dict[str, str]:
-    """Sentence -> emotion, from EmoEvaluation/DIALOGUE.txt of each session.
+def evaluated(root: Path) -> dict[str, tuple[str, float]]:
+    """Sentence -> emotion, and the second at which it begins, from EmoEvaluation/DIALOGUE.txt.
 
     Raises:
         DataError: there are none, a sentence has two, or an emotion is none of the corpus.
     """
-    found: dict[str, str] = {}
+    found: dict[str, tuple[str, float]] = {}
     files = sorted(root.glob("**/EmoEvaluation/Ses*.txt"))
     for file in files:
         if not file.resolve().is_relative_to(root):
@@ -72,9 +74,10 @@ def _evaluated(root: Path) -> dict[str, str]:
             name, emotion = match["id"], match["emotion"]
             if emotion not in (*_CLASSES, *_OTHERS):
                 raise DataError(f"the corpus has no emotion {emotion!r}", where=f"{file}:{number}")
-            if found.setdefault(name, emotion) != emotion:
+            if found.setdefault(name, (emotion, float(match["begin"])))[0] != emotion:
                 raise DataError(
-                    f"{name} is {emotion} here, and {found[name]} before", where=f"{file}:{number}"
+                    f"{name} is {emotion} here, and {found[name][0]} before",
+                    where=f"{file}:{number}",
                 )
     if not found:
         raise DataError(
@@ -86,7 +89,7 @@ def _evaluated(root: Path) -> dict[str, str]:
 
 
 def _row(name: str, path: Path, label: str, wish: Wish) -> Row:
-    match = _NAME.fullmatch(name)
+    match = NAME.fullmatch(name)
     assert match is not None
     assert wish.task is not None
     session = match["session"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Sequence
 
-from mien.data import leaks
+from mien.data import leaks, repeats
 from mien.data.findings import Report
 from mien.data.rows import Row
 
@@ -23,8 +23,12 @@ def apart(rows: Sequence[Row], report: Report, *, keep: bool) -> list[Row]:
         report: what is added to.
         keep: leave such a cut in, because somebody asked for it by name.
     """
-    found = Report()
-    leaks.look(rows, [None] * len(rows), found)
+    unread = [None] * len(rows)
+    twice, found = Report(), Report()
+    repeats.look(rows, unread, twice)
+    for finding in twice.errors:
+        report.warn(finding.kind, finding.what, *finding.found, fix=finding.fix)
+    leaks.look(rows, unread, found)
     if not found.errors:
         return list(rows)
     for kind in dict.fromkeys(leak.kind for leak in found.errors):

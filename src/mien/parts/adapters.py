@@ -17,7 +17,13 @@ from mien.errors import ConfigError, did_you_mean
 
 
 def lora(
-    module: nn.Module, targets: Sequence[str], rank: int, alpha: float, dropout: float = 0.0
+    module: nn.Module,
+    targets: Sequence[str],
+    rank: int,
+    alpha: float,
+    dropout: float = 0.0,
+    *,
+    stabilised: bool = False,
 ) -> nn.Module:
     """Freeze a module and add ``alpha / rank * B A`` to its linear maps and convolutions, in place.
 
@@ -27,6 +33,8 @@ def lora(
         rank: width of the update; 0 adds nothing and only freezes.
         alpha: numerator of the scale.
         dropout: rate on the input of the update.
+        stabilised: ``alpha / sqrt(rank)`` instead, so that higher ranks learn as fast
+            (Kalajdzievski, 2023, https://arxiv.org/abs/2312.03732).
     """
     module.requires_grad_(False)
     if rank == 0:
@@ -36,8 +44,9 @@ def lora(
 
     scale: Any = alpha  # peft says int and takes any number
     config = LoraConfig(
-        r=rank, lora_alpha=scale, lora_dropout=dropout, target_modules=list(targets), bias="none"
-    )
+        r=rank, lora_alpha=scale, lora_dropout=dropout, target_modules=list(targets), bias="none",
+        use_rslora=stabilised,
+    )  # fmt: skip
     # In a box: peft leaves notes on what it is given, and rewrites targets for known models.
     box = nn.ModuleDict({"tower": module})
     inject_adapter_in_model(config, box)

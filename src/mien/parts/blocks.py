@@ -60,12 +60,19 @@ class CrossAttention(nn.Module):
         self.value_bias = nn.Parameter(torch.zeros(dim))
         self.output = nn.Linear(dim, dim)
 
-    def forward(self, x: Tensor, context: Tensor) -> Tensor:
-        """``x`` (B, L, D) and ``context`` (B, K, D) to (B, L, D)."""
+    def forward(self, x: Tensor, context: Tensor, mask: Tensor | None = None) -> Tensor:
+        """``x`` (B, L, D) and ``context`` (B, K, D) to (B, L, D).
+
+        Args:
+            x: tokens.
+            context: what they look at.
+            mask: (B, K), True where there is something, which is at one place of each at least.
+        """
         query = F.linear(x, self.query.weight, self.query_bias)
         bias = torch.cat([torch.zeros_like(self.value_bias), self.value_bias])
         key, value = F.linear(context, self.key_value.weight, bias).chunk(2, 2)
-        attended: Tensor = self.output(_attend(query, key, value, self.heads))
+        seen = None if mask is None else mask[:, None, None]  # over heads and queries
+        attended: Tensor = self.output(_attend(query, key, value, self.heads, seen))
         return attended
 
 
@@ -136,7 +143,9 @@ class CrossBlock(Block):
         return super().forward(x)
 
 
-def _attend(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tensor:
+def _attend(
+    query: Tensor, key: Tensor, value: Tensor, heads: int, seen: Tensor | None = None
+) -> Tensor:
     """Attention of ``query`` (B, L, D) to ``key`` and ``value`` (B, K, D), (B, L, D).
 
     By the fused kernel, except in half precision on a CPU, where that kernel's backward pass was
@@ -146,10 +155,12 @@ def _attend(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tensor:
         torch.unflatten(x, 2, (heads, -1)).transpose(1, 2) for x in (query, key, value)
     )
     if query.dtype == torch.bfloat16 and query.device.type == "cpu":
-        scores = query * query.shape[3] ** -0.5 @ key.transpose(2, 3)  # (B, H, L, K)
+        scores: Tensor = query * query.shape[3] ** -0.5 @ key.transpose(2, 3)  # (B, H, L, K)
+        if seen is not None:
+            scores = scores.masked_fill(~seen, -torch.inf)
         mixed = scores.softmax(3) @ value  # (B, H, L, D / H)
     else:
-        mixed = F.scaled_dot_product_attention(query, key, value)
+        mixed = F.scaled_dot_product_attention(query, key, value, seen)
     return mixed.transpose(1, 2).flatten(2)
 
 

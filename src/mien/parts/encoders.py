@@ -5,6 +5,7 @@ Shapes: B clips, T frames, L tokens, D the tower's width, F mel bins.
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -36,6 +37,7 @@ class Tower(nn.Module, ABC):
     prefix: ClassVar[str] = ""  # of the tower's weights in a checkpoint of the whole model
     others: ClassVar[tuple[str, ...]] = ()  # what else such a checkpoint holds
     section: ClassVar[str] = ""  # of the whole model's configuration
+    whole: ClassVar[bool] = True  # whether its weights can be written as they were read
 
     def __init__(self, source: TowerSource, pretrained: Any) -> None:
         super().__init__()
@@ -89,7 +91,38 @@ class Tower(nn.Module, ABC):
     @classmethod
     @abstractmethod
     def model_type(cls) -> str:
-        """What a configuration file calls this kind of model; empty where it reads any."""
+        """What a configuration file calls this kind of model."""
+
+    @classmethod
+    def owns(cls, values: Mapping[str, Any]) -> bool:
+        """Whether a configuration file is that of such a model."""
+        return values.get("model_type") == cls.model_type()
+
+    @classmethod
+    def bare(cls, given: Mapping[str, Tensor], values: Mapping[str, Any]) -> dict[str, Tensor]:
+        """Tensors of a checkpoint, which may hold a whole model, by the names of the bare one.
+
+        Args:
+            given: all but those of ``others``.
+            values: the bare one's configuration.
+        """
+        del values
+        return {name.removeprefix(cls.prefix): tensor for name, tensor in given.items()}
+
+    def accompany(self, folder: Path | None) -> None:
+        """Take what else belongs to such a tower from the folder of its files; here nothing.
+
+        Args:
+            folder: None where it was made from configuration values.
+        """
+
+    def companions(self) -> dict[str, bytes]:
+        """Small files that a run keeps beside a tower in any case, by name; here none."""
+        return {}
+
+    def companion_hashes(self) -> dict[str, str]:
+        """SHA-256 of each of them."""
+        return {n: hashlib.sha256(content).hexdigest() for n, content in self.companions().items()}
 
     def described(self) -> dict[str, Any]:
         """The configuration, as its file holds it."""

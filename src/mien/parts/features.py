@@ -60,6 +60,11 @@ class Standardise(FrontEnd):
             getattr(self, f"{name}_scale").copy_(scale)
 
     def _checked(self, name: str, values: Tensor) -> Tensor:
+        if values.ndim == 2 and not values.is_floating_point():
+            raise DataError(
+                f"{name} holds words as they are written, and vectors of them are needed",
+                fix=f"features.{name} in its rows, or model.modalities without {name}",
+            )
         if values.ndim != 3 or values.shape[2] != self.dims[name]:
             raise DataError(
                 f"{name} holds {tuple(values.shape)}, not (clips, positions, {self.dims[name]})",

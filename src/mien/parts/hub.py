@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import util
@@ -101,6 +101,29 @@ def locate(name: str, revision: str | None) -> Located:
         return Located(local)
     folder = _cached(name, revision) or _fetched(name, revision)
     return Located(folder, revision=folder.name)
+
+
+def snapshot(name: str, revision: str | None, patterns: Sequence[str]) -> Path:
+    """A folder with files of a model on the hub: those in the cache, else fetched."""
+    from huggingface_hub import snapshot_download
+
+    for offline in (True, False):
+        try:
+            folder = Path(
+                snapshot_download(
+                    name, revision=revision, allow_patterns=list(patterns), local_files_only=offline
+                )
+            )
+            if not offline or any(True for pattern in patterns for _ in folder.glob(pattern)):
+                return folder
+        except (OSError, ValueError) as error:
+            if not offline:
+                raise TowerError(
+                    f"{name!r} is no folder, not in the cache, and cannot be fetched: "
+                    f"{str(error).splitlines()[0]}",
+                    fix=f"hf download {name}   (where there is a network), or give a folder",
+                ) from error
+    raise AssertionError("the second attempt returns or raises")
 
 
 def fetch_command(name: str, revision: str | None, *, weights: str = WEIGHTS) -> str:

@@ -25,6 +25,7 @@ __all__ = [
     "ConcordanceLoss",
     "Contrast",
     "CrossEntropy",
+    "MeanAbsoluteError",
     "MeanSquaredError",
     "ccc",
 ]
@@ -186,11 +187,21 @@ class MeanSquaredError:
         target, valid = _entries(batch, self.task)
         _check_shape(predicted, target, self.task)
         error = predicted.masked_fill(~valid, 0) - target.to(predicted.dtype).masked_fill(~valid, 0)
-        return {"loss": _weighted_mean(error.square(), valid.to(predicted.dtype))}
+        return {"loss": _weighted_mean(self._cost(error), valid.to(predicted.dtype))}
 
     def weight(self, batch: Batch) -> Tensor:
         """Number of annotated entries."""
         return _entries(batch, self.task)[1].sum().float()
+
+    def _cost(self, error: Tensor) -> Tensor:
+        return error.square()
+
+
+class MeanAbsoluteError(MeanSquaredError):
+    """Absolute error over all annotated entries of a regression task."""
+
+    def _cost(self, error: Tensor) -> Tensor:
+        return error.abs()
 
 
 class ConcordanceLoss:

@@ -100,6 +100,12 @@ class SentenceEncoder:
             yield from pooled(hidden.float(), held["attention_mask"])
 
 
+def located(name: str, revision: str | None = None) -> tuple[Path, str]:
+    """Where an encoder's files lie, fetched if need be, and the hash of them; it is not opened."""
+    folder = _folder(name, revision)
+    return folder, _fingerprint(folder)
+
+
 def _folder(name: str, revision: str | None) -> Path:
     local = hub.local_folder(name)
     if local is not None:
@@ -110,23 +116,7 @@ def _folder(name: str, revision: str | None) -> Path:
                 fix="the folder that save_pretrained wrote, with its tokenizer",
             )
         return local
-    from huggingface_hub import snapshot_download
-
-    for offline in (True, False):
-        try:
-            return Path(
-                snapshot_download(
-                    name, revision=revision, allow_patterns=list(_FILES), local_files_only=offline
-                )
-            )
-        except (OSError, ValueError) as error:
-            if not offline:
-                raise TowerError(
-                    f"{name!r} is no folder, not in the cache, and cannot be fetched: "
-                    f"{str(error).splitlines()[0]}",
-                    fix=f"hf download {name}   (where there is a network), or give a folder",
-                ) from error
-    raise AssertionError("the second attempt returns or raises")
+    return hub.snapshot(name, revision, _FILES)
 
 
 def _longest(model: Any, tokenizer: Any) -> int:

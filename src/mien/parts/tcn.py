@@ -6,6 +6,7 @@ Shapes: B sequences, L positions, D and C widths, K taps of a convolution.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +14,13 @@ from torch import Tensor, nn
 
 Past = list[Tensor]
 """What each convolution still needs of what came before, (B, C, (K - 1) * dilation) each."""
+
+Slope = Literal["learned", "fixed"]
+"""What becomes of negative values: a slope that is learned, or LeakyReLU's.
+
+Published networks with the fixed one begin with Xavier's weights of gain sqrt(2), those with
+the learned one with small normal weights.
+"""
 
 
 def fill_forward(x: Tensor, mask: Tensor, before: Tensor | None = None) -> Tensor:
@@ -38,12 +46,16 @@ class CausalConv(nn.Module):
         outputs: channels out.
         kernel: taps K.
         dilation: positions from one tap to the next.
+        slope: which of both ways to begin.
     """
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, dilation: int) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int, dilation: int, slope: Slope = "learned"
+    ) -> None:
         super().__init__()
         self.dilation, self.reach = dilation, (kernel - 1) * dilation
-        self.direction = nn.Parameter(torch.empty(outputs, inputs, kernel).normal_(0, 0.01))
+        self.direction = nn.Parameter(torch.empty(outputs, inputs, kernel))
+        _begin(self.direction, slope)
         self.length = nn.Parameter(self.direction.detach().flatten(1).norm(dim=1))
         self.bias = nn.Parameter(torch.empty(outputs))
         bound = (inputs * kernel) ** -0.5
@@ -73,20 +85,28 @@ class TemporalBlock(nn.Module):
         kernel: taps of the convolutions.
         dilation: positions from one tap to the next.
         dropout: rate after each convolution.
+        slope: of negative values.
     """
 
     def __init__(
-        self, inputs: int, outputs: int, kernel: int, dilation: int, dropout: float
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        dilation: int,
+        dropout: float,
+        slope: Slope = "learned",
     ) -> None:
         super().__init__()
-        self.conv1 = CausalConv(inputs, outputs, kernel, dilation)
-        self.conv2 = CausalConv(outputs, outputs, kernel, dilation)
-        self.act1, self.act2, self.act3 = nn.PReLU(), nn.PReLU(), nn.PReLU()
+        self.conv1 = CausalConv(inputs, outputs, kernel, dilation, slope)
+        self.conv2 = CausalConv(outputs, outputs, kernel, dilation, slope)
+        act = nn.PReLU if slope == "learned" else nn.LeakyReLU
+        self.act1, self.act2, self.act3 = act(), act(), act()
         self.drop = nn.Dropout(dropout)
         self.around: nn.Module = nn.Identity()
         if inputs != outputs:
             self.around = nn.Conv1d(inputs, outputs, 1)
-            nn.init.normal_(self.around.weight, 0, 0.01)
+            _begin(self.around.weight, slope)
 
     def forward(self, x: Tensor, past: Sequence[Tensor] = ()) -> tuple[Tensor, Past]:
         """``x`` (B, D, L) to (B, C, L), and what the next call needs."""
@@ -98,6 +118,13 @@ class TemporalBlock(nn.Module):
         return self.act3(inner + self.around(x)), [kept1, kept2]
 
 
+def _begin(weight: Tensor, slope: Slope) -> None:
+    if slope == "learned":
+        nn.init.normal_(weight, 0, 0.01)
+    else:
+        nn.init.xavier_uniform_(weight, gain=2**0.5)
+
+
 class TCN(nn.Module):
     """Temporal blocks whose dilation doubles from one to the next.
 
@@ -106,16 +133,22 @@ class TCN(nn.Module):
         channels: width of each block; the last one's is C.
         kernel: taps of the convolutions.
         dropout: rate after each convolution.
+        slope: of negative values.
     """
 
     def __init__(
-        self, inputs: int, channels: Sequence[int], kernel: int = 5, dropout: float = 0.0
+        self,
+        inputs: int,
+        channels: Sequence[int],
+        kernel: int = 5,
+        dropout: float = 0.0,
+        slope: Slope = "learned",
     ) -> None:
         super().__init__()
         widths = [inputs, *channels]
         self.dim = widths[-1]
         self.blocks = nn.ModuleList(
-            TemporalBlock(widths[i], widths[i + 1], kernel, 2**i, dropout)
+            TemporalBlock(widths[i], widths[i + 1], kernel, 2**i, dropout, slope)
             for i in range(len(channels))
         )
 

@@ -204,3 +204,15 @@ class PostNormBlock(nn.Module):
         x = self.norm1(x + self.drop(self.output(mixed)))
         done: Tensor = self.norm2(x + self.drop(self.mlp(x)))
         return done, (key, value)
+
+
+class FrameNorm(nn.BatchNorm1d):
+    """Batch norm over frames; a single one has no deviation, and is judged by those before it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Frames (N, E), normalised."""
+        if self.training and len(x) < 2:
+            return F.batch_norm(
+                x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
+            )
+        return super().forward(x)

@@ -22,12 +22,15 @@ import torch
 from torch import nn
 
 from mien.errors import ConfigError, TowerError, did_you_mean
-from mien.parts import hub, keys, weights
+from mien.parts import companions, hub, keys, text, weights
 from mien.parts.adapters import is_adapter
+from mien.parts.cliptext import ClipText
 from mien.parts.encoders import ClapAudio, ClipVision, Tower
 from mien.parts.hub import TowerSource
+from mien.parts.quantised import FourBitText, check_means, check_source
 from mien.parts.small import FaceTower, VoiceTower
-from mien.parts.words import TextTower
+from mien.parts.text import TextTower
+from mien.parts.words import WordTower
 
 __all__ = [
     "KINDS",
@@ -41,6 +44,7 @@ __all__ = [
     "Tower",
     "TowerSource",
     "VoiceTower",
+    "WordTower",
     "audio",
     "blueprint",
     "clap_audio",
@@ -51,13 +55,18 @@ __all__ = [
     "open_tower",
     "save_tower",
     "store",
-    "text",
+    "texts",
     "using",
     "vision",
+    "words",
 ]
 
 KINDS: dict[str, type[Tower]] = {
-    cls.kind: cls for cls in (ClipVision, ClapAudio, FaceTower, VoiceTower, TextTower)
+    cls.kind: cls
+    for cls in (
+        *(ClipVision, ClipText, ClapAudio, TextTower, FourBitText, WordTower),
+        *(FaceTower, VoiceTower),
+    )
 }
 
 _SHELVES = "towers"  # folder of a run
@@ -102,6 +111,7 @@ KNOWN: Mapping[str, Known] = {
     "laion/clap-htsat-fused": Known(
         "cca9e288ab447cee67d9ada1f85ddb46500f1401", "Apache-2.0", {"enable_fusion": True}
     ),
+    **{name: Known(*what) for name, what in text.KNOWN.items()},
 }
 
 POCKET: Mapping[str, Mapping[str, Any]] = {
@@ -136,9 +146,12 @@ def open_tower(source: TowerSource) -> Tower:
     if shelf is not None:
         return shelf.open(source)
     if not isinstance(source.name, str):
-        return _checked(kind(source, weights.blank(kind, source.name)), source.sha256, source)
+        tower = kind(source, weights.blank(kind, source.name))
+        tower.accompany(None)
+        return _checked(tower, source.sha256, source)
     found = hub.locate(source.name, source.revision)
     tower = kind(replace(source, revision=found.revision), weights.pretrained(kind, found.folder))
+    tower.accompany(found.folder)
     return _checked(tower, source.sha256, source)
 
 
@@ -162,9 +175,22 @@ def audio(name: str | Mapping[str, Any], revision: str | None = None) -> Tower:
     return open_tower(TowerSource(_said(name) or ClapAudio.kind, name, revision))
 
 
-def text(name: str | Mapping[str, Any], revision: str | None = None) -> TextTower:
-    """A text encoder: a name on the hub, a folder, or configuration values."""
-    return cast("TextTower", open_tower(TowerSource(TextTower.kind, name, revision)))
+def texts(
+    name: str | Mapping[str, Any], revision: str | None = None, *, quantised: bool = False
+) -> TextTower:
+    """A text tower of that name, or of those configuration values; its weights in four bits?"""
+    kind = FourBitText if quantised else TextTower
+    known = KNOWN.get(name) if isinstance(name, str) else None
+    source = TowerSource(kind.kind, name, revision or (known.revision if known else None))
+    if quantised and not _BLUEPRINT.get():
+        check_source(source)
+        check_means()
+    return cast("TextTower", open_tower(source))
+
+
+def words(name: str | Mapping[str, Any], revision: str | None = None) -> WordTower:
+    """An encoder of utterances with what surrounds them: a name on the hub, a folder, or values."""
+    return cast("WordTower", open_tower(TowerSource(WordTower.kind, name, revision)))
 
 
 def _said(name: str | Mapping[str, Any]) -> str | None:
@@ -254,12 +280,17 @@ def store(module: nn.Module, folder: Path, *, self_contained: bool = False) -> d
     """
     records: dict[str, Any] = {}
     for path, tower in of(module).items():
-        source = tower.source
+        source, kept = tower.source, companions.keep(tower, folder / _SHELVES / path)
         if tower.tuned:  # its weights are the run's own, beside those of the heads
-            records[path] = _tuned_record(tower)
+            records[path] = _tuned_record(tower) | kept
             continue
         size = sum(p.numel() * p.element_size() for p in tower.base.parameters())
         stored = self_contained or source.revision is None or size < SMALL
+        if stored and not tower.whole:
+            if self_contained:
+                what = f"weights of a {tower.kind} tower are not stored"
+                raise TowerError(what, where=str(source), fix="leave out --self-contained")
+            stored = False
         if stored:
             save_tower(tower, folder / _SHELVES / path)
         records[path] = {
@@ -269,6 +300,7 @@ def store(module: nn.Module, folder: Path, *, self_contained: bool = False) -> d
             "sha256": fingerprint(tower) if stored else tower.sha256,
             "stored": stored,
             "licence": _licence(tower),
+            **kept,
         }
     return records
 
@@ -334,20 +366,27 @@ class _Shelf:
                 raise TowerError(
                     f"the run does not say how {path} is built", where=str(self.folder)
                 )
-            return kind(source, weights.blank(kind, values)).tune()
+            tuned = kind(source, weights.blank(kind, values)).tune()
+            return companions.take_back(tuned, self._inside(path), record)
         source = replace(source, revision=record.get("revision"))
         if not isinstance(record.get("sha256"), str):
             raise TowerError(f"the run has no fingerprint of {path}", where=str(self.folder))
         found = self._stored(path) if record.get("stored") else self._fetched(source)
         tower = KINDS[source.kind](source, weights.pretrained(KINDS[source.kind], found))
+        companions.take_back(tower, self._inside(path), record)
         return _checked(tower, record["sha256"], source)
 
-    def _stored(self, path: str) -> Path:
+    def _inside(self, path: str) -> Path:
         """A tower's folder in the run. A run may come from a stranger: it names nothing outside."""
         home = (self.folder / _SHELVES).resolve()
         found = (home / path).resolve()
         if found.parent != home:
             raise TowerError(f"{path!r} is no tower of this run", where=str(self.folder))
+        return found
+
+    def _stored(self, path: str) -> Path:
+        """A folder in the run with a tower's weights."""
+        found = self._inside(path)
         if not (found / hub.WEIGHTS).is_file():  # nor is a pickle in its place ever opened
             raise TowerError(f"the run lacks {hub.WEIGHTS} of {path}", where=str(found))
         return found
@@ -379,6 +418,11 @@ def blueprint() -> Iterator[None]:
 
 
 _BLUEPRINT: ContextVar[bool] = ContextVar("_BLUEPRINT", default=False)
+
+
+def filled_later() -> bool:
+    """Whether what is built gets its values from a run's files, or none at all."""
+    return _BLUEPRINT.get() or _SHELF.get() is not None
 
 
 def _architecture(source: TowerSource) -> Mapping[str, Any]:

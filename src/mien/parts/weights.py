@@ -27,12 +27,9 @@ def pretrained(kind: type[Tower], folder: Path) -> Any:
     if (own := kind.opened(folder)) is not None:
         return own
     values = own_section(kind, folder)
-    given = {
-        name.removeprefix(kind.prefix): tensor
-        for name, tensor in hub.read_tensors(
-            folder, lambda name: not name.startswith(kind.others)
-        ).items()
-    }
+    given = kind.bare(
+        hub.read_tensors(folder, lambda name: not name.startswith(kind.others)), values
+    )
     with torch.device("meta"):
         empty = blank(kind, values)
     named = {name.removeprefix(kind.prefix): name for name in empty.state_dict()}
@@ -43,7 +40,7 @@ def pretrained(kind: type[Tower], folder: Path) -> Any:
 def own_section(kind: type[Tower], folder: Path) -> dict[str, Any]:
     """The tower's part of a configuration, which may be that of the whole model."""
     values = hub.read_config(folder)
-    if kind.model_type() in ("", values.get("model_type")):  # some read any
+    if kind.owns(values):
         return values
     if kind.section not in values:
         raise TowerError(

@@ -36,14 +36,14 @@ _HEADS = (
 _BLOCK = re.compile(r"\.(?:layer|layers|h|block|blocks)\.(\d+)\.")
 
 
-class TextTower(Tower):
+class WordTower(Tower):
     """Any text encoder of transformers, with its tokenizer as part of its configuration.
 
     What its own model had behind the encoder (a pooler, a head) is left away. Made from
     configuration values without a tokenizer it reads bytes.
     """
 
-    kind, marker = "text", "words"
+    kind, marker = "words", "words"
 
     words: Any
 
@@ -104,7 +104,12 @@ class TextTower(Tower):
     @classmethod
     def model_type(cls) -> str:
         """Any."""
-        return ""
+        return cls.kind
+
+    @classmethod
+    def owns(cls, values: Mapping[str, Any]) -> bool:
+        """Whether a configuration file is that of a model of transformers."""
+        return "model_type" in values
 
     @property
     def dim(self) -> int:

@@ -139,7 +139,7 @@ def _bars(specs: Specs) -> Iterator[str]:
 
 
 def _timeline(drawn: Sequence[Drawn], specs: Specs, axis: Axis, said: Sequence[str]) -> str:
-    notes = "".join(f"<p>{words.safe(text, 400)}</p>" for text in said)
+    notes = "".join(f"<p>{words.safe(text, 600)}</p>" for text in said)
     ticks = _axis(axis)
     return (
         '<section class="timeline" aria-label="Timeline">'

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.report import colours, words
+from mien.report.reasons import Why
 from mien.report.steps import Floats, Steps
 from mien.types import Problem, Specs, TaskSpec
 
@@ -24,7 +25,7 @@ DOUBTS = 5  # shades of certainty
 _NARROW = 620  # pixels of an axis on paper; a text that does not fit there is left to the script
 _LETTER = 6.8  # pixels of a letter
 _BAND, _CAPTION = 22, 17
-_STACK, _LINE, _STRIP, _DOUBT = 54, 46, 13, 12
+_STACK, _LINE, _STRIP, _DOUBT, _ADDS = 54, 46, 13, 12, 13
 
 _NOTHING = {"face": "no face", "voice": "no voice", "clip": "nothing"}
 
@@ -73,7 +74,9 @@ def rows(steps: Steps, specs: Specs, axis: Axis, kind: str) -> Iterator[str]:
             yield from _strips(spans, scores, spec)
         else:
             yield from _lines(spans, scores, spec)
+        yield from _why(spans, steps.why, task, axis)
     yield from _presence(spans, steps)
+    yield from _cues(steps.why, axis)
 
 
 # -- rows ------------------------------------------------------------------------------------------
@@ -172,9 +175,72 @@ def _presence(spans: Units, steps: Steps) -> Iterator[str]:
         yield _there("voice of this person", spans, looks, reasons)
 
 
+def _why(spans: Units, why: Why, task: str, axis: Axis) -> Iterator[str]:
+    """Who carried the answers, what each modality adds to them, and the moments they hang on."""
+    said = why.said[task]
+    if not any(said):
+        return
+    looks = ["there" if name else "nobody" if text else "" for name, text in zip(
+        why.named[task], said, strict=True
+    )]  # fmt: skip
+    yield _there("carried by", spans, looks, _captions(_runs(spans, list(said)), "why", 10))
+    shares = why.shares[task]
+    largest = max([1e-9, *(float(np.nanmax(np.abs(v), initial=0.0)) for v in shares.values())])
+    for name, values in shares.items():
+        known = np.isfinite(values)
+        tops = np.round(_ADDS * (1 - values[known] / largest)).astype(np.int64)
+        shapes = (
+            f'{_cover(spans[known], 0, 2 * _ADDS)}<path class="line" '
+            f'd="{_area(spans[known], tops, _ADDS)}"/><path class="zero" d="M0 {_ADDS}h{WIDE}"/>'
+        )
+        ends = f"<small><b>{largest:+.2g}</b><b>{-largest:+.2g}</b></small>"
+        yield _row("lines", f"{name} adds", 2 * _ADDS, shapes, aside=ends)
+    if len(why.moments[task]):
+        yield _row("when", "it hangs on", _STRIP, _heat(why.moments[task], axis))
+
+
+def _heat(moments: Floats, axis: Axis) -> str:
+    """Stretches of time, the paler, the less an answer hangs on them."""
+    places = axis.units(moments[:, :2])
+    drawn: dict[int, list[str]] = {}
+    for (left, right), shade in zip(
+        places.tolist(), doubts(1 - moments[:, 2]).tolist(), strict=True
+    ):
+        drawn.setdefault(shade, []).append(_block(_Run(left, right, ""), 0, _STRIP))
+    return "".join(f'<path class="hot a{n}" d="{"".join(d)}"/>' for n, d in sorted(drawn.items()))
+
+
+def _cues(why: Why, axis: Axis) -> Iterator[str]:
+    """What there was to see and hear, where somebody handed it in."""
+    for of in dict.fromkeys(cue.of for cue in why.cues):
+        own = [cue for cue in why.cues if cue.of == of]
+        spans = axis.units(np.array([(cue.start, cue.end) for cue in own], dtype=np.float64))
+        runs = _apart(spans, [cue.text for cue in own])
+        blocks = "".join(_block(run, 0, _STRIP + 1) for run in runs)
+        shapes = f'<path class="there" d="{blocks}"/>'
+        yield _row("there", f"{of} cues", _STRIP + 1, shapes, _captions(runs, "why", 10))
+
+
+def _apart(spans: Units, texts: Sequence[str]) -> list[_Run]:
+    """Cues of the same time as one; one that begins within another ends it."""
+    found: list[_Run] = []
+    for (left, right), text in zip(spans.tolist(), texts, strict=True):
+        last = found[-1] if found else None
+        if last is not None and last.left == left:
+            found[-1] = _Run(left, max(right, last.right), f"{last.what}, {text}")
+            continue
+        if last is not None and last.right > left:
+            found[-1] = _Run(last.left, left, last.what)
+        found.append(_Run(left, right, text))
+    return found
+
+
 def _there(name: str, spans: Units, looks: Sequence[str], texts: str) -> str:
-    blocks = "".join(_block(run, 0, _STRIP + 1) for run in _runs(spans, looks))
-    return _row("there", name, _STRIP + 1, f'<path class="there" d="{blocks}"/>', texts)
+    drawn: dict[str, list[str]] = {}
+    for run in _runs(spans, looks):
+        drawn.setdefault(run.what, []).append(_block(run, 0, _STRIP + 1))
+    shapes = "".join(f'<path class="{look}" d="{"".join(d)}"/>' for look, d in drawn.items())
+    return _row("there", name, _STRIP + 1, shapes, texts)
 
 
 # -- numbers ---------------------------------------------------------------------------------------

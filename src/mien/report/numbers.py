@@ -171,7 +171,7 @@ def _short(scored: Json, specs: Specs) -> Json:
     return {
         name: {
             "scores": {
-                k: own["scores"][k] for k in score.headline(specs[name]) if k in own["scores"]
+                k: own["scores"][k] for k in tasks.headline(specs[name]) if k in own["scores"]
             },
             "intervals": own["intervals"],
             "by": tasks.default_metric(specs[name]),

@@ -76,6 +76,10 @@ def _track(one: Drawn, specs: Specs, ranges: Mapping[str, Ranges], axis: Axis) -
         body["reasons"] = [words.clip(reason, 120) for reason in known] + [""]
         body["voice"] = [known.index(v) if v in known else len(known) for v in steps.voice]
         body["voice_score"] = _known(steps.voice_score[:, None], [(0, 1)])
+    if any(steps.why.whole):
+        told = {text: number for number, text in enumerate(dict.fromkeys(steps.why.whole))}
+        body["told"] = [words.clip(text, 400) for text in told]
+        body["why"] = [told[text] for text in steps.why.whole]
     return body
 
 

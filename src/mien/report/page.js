@@ -112,6 +112,7 @@ function there(track, at) {
     const sure = Number.isFinite(track.sure[at]) ? ` (${number(track.sure[at])})` : "";
     words.push(`voice taken for this person's: ${track.reasons[track.voice[at]]}${sure}`);
   }
+  if (track.why && track.told[track.why[at]]) words.push(track.told[track.why[at]]);
   return words.join(" · ");
 }
 

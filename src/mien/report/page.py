@@ -26,7 +26,7 @@ from urllib.parse import quote
 
 from mien.errors import RunError
 from mien.notice import INTENDED_USE
-from mien.report import body, document, packed, steps, words
+from mien.report import body, document, packed, reasons, steps, words
 from mien.report.body import Drawn, Thumbnail
 from mien.report.lanes import Axis
 from mien.types import Specs, TaskSpec, Timeline, Track
@@ -116,6 +116,8 @@ def _drawings(
     shown, cut = _shown(timeline, specs, room.labels)
     exact = [steps.read(track, shown) for track in tracks]
     longest = sorted(range(len(tracks)), key=lambda i: -exact[i].seconds)
+    if any(any(one.why.whole) for one in exact):
+        cut.append(reasons.NOTE)
 
     @cache  # the same however it is drawn, and slow to put together
     def told(i: int) -> str:

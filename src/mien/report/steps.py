@@ -14,6 +14,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.report import reasons
+from mien.report.reasons import Why
 from mien.timelines import segments
 from mien.types import Problem, Specs, Track, Window
 
@@ -39,6 +41,7 @@ class Steps:
         voice: why the voice was taken for this person's; empty where it was not.
         voice_score: (N), NaN where the rule says none.
         box: (N, 4) shares of the picture, NaN without a face.
+        why: the reasons, where somebody asked for them.
     """
 
     spans: Floats
@@ -49,6 +52,7 @@ class Steps:
     voice: Sequence[str]
     voice_score: Floats
     box: Floats
+    why: Why
 
     def __len__(self) -> int:
         return len(self.spans)
@@ -96,6 +100,7 @@ def read(track: Track, specs: Specs) -> Steps:
         voice=[str(w.voice or "") for w in windows],
         voice_score=_column(math.nan if w.voice_score is None else w.voice_score for w in windows),
         box=_rows([_box(w) for w in windows], 4),
+        why=reasons.read(own, specs),
     )
 
 
@@ -169,6 +174,7 @@ def merged(steps: Steps, width: float, specs: Specs) -> Steps:
         ],
         voice_score=mean(steps.voice_score),
         box=steps.box[middle],
+        why=reasons.merged(steps.why, first, last),
     )
 
 

@@ -24,6 +24,15 @@ _SCORES = {
     "pearson": ("Pearson", "correlation"),
     "mae": ("MAE", "mean absolute error"),
     "rmse": ("RMSE", "root mean squared error"),
+    "acc2": ("Acc-2", "positive or not"),
+    "acc2_has0": ("Acc-2 with 0", "negative or not"),
+    "acc2_non0": ("Acc-2 without 0", "negative or positive"),
+    "f1_has0": ("F1 with 0", "negative or not, mean over clips"),
+    "f1_non0": ("F1 without 0", "negative or positive, mean over clips"),
+    "acc3": ("Acc-3", "values read as three classes"),
+    "acc5": ("Acc-5", "values read as five classes"),
+    "acc7": ("Acc-7", "values rounded, half to even"),
+    "acc7_sdk": ("Acc-7 (SDK)", "values rounded away from 0"),
 }
 _PROBLEMS = {
     "one_of_n": "one of {n} classes",

@@ -19,6 +19,7 @@ from mien.errors import ConfigError, DataError, Interrupted, MienError
 from mien.notice import INTENDED_USE
 from mien.report.page import page
 from mien.run import checkpoint, folder, seeing, sequenced, workers
+from mien.run.explain import How
 from mien.run.load import Run, load
 from mien.run.predict import Predictor, Watched
 from mien.run.progress import Bar
@@ -53,6 +54,7 @@ class Options:
         who: speaker of a turn to face, such as ``anna`` to ``face-2``.
         frames: the run that makes vectors of frames, for one that reads them over time.
         batch_size: windows that are answered together.
+        explain: also say why: which modality carried an answer, and when.
     """
 
     faces: Literal["all", "largest"] = "all"
@@ -66,6 +68,7 @@ class Options:
     who: Mapping[str, str] = field(default_factory=dict)
     frames: Path | None = None
     batch_size: int = 8
+    explain: bool = False
 
     def __post_init__(self) -> None:
         for name in ("window", "hop"):
@@ -92,6 +95,7 @@ def predict(
     jobs: int | None = None,
     again: bool = False,
     quiet: bool = False,
+    labels: str | None = None,
 ) -> Harvest:
     """Answers about files, folders of files, and rows of manifests.
 
@@ -107,13 +111,20 @@ def predict(
         jobs: files at once, each in a process of its own; None: as many as this machine can.
         again: watch also what is finished.
         quiet: no progress.
+        labels: a label set to answer with; for manifests.
     """
     files, manifests = _sorted_out(paths)
-    loaded = load(run, merge=True)
+    if labels is not None and files:
+        raise MienError(
+            "other labels are for manifests of vectors",
+            where=str(files[0]),
+            fix="leave out --labels",
+        )
+    loaded = load(run, merge=True, labels=labels)
     job = _Job(run, options or Options(), loaded.specs)
     folder = out if out is not None and not out.suffix else None
     harvest = _watch(job, loaded, files, folder, jobs, again, quiet)
-    rows = {path: loaded.predict(path) for path in manifests}
+    rows = {path: loaded.predict(path, explain=job.options.explain) for path in manifests}
     harvest.timelines += [timeline for found in rows.values() for timeline in found]
     if folder is not None:
         for path, found in rows.items():
@@ -227,9 +238,15 @@ class _Job:
         detector = None
         if "video" in view.modalities and not view.whole:
             detector = open_detector(options.detector, options.face_weights)
+        if frames is not None and options.explain:
+            raise ConfigError(
+                "what a run over time says of a film is not explained while it is watched",
+                fix="mien data features keeps the vectors; mien predict MANIFEST --explain",
+            )
         if frames is not None:
             return SequencePredictor(run, frames, view, detector)
-        return Predictor(run, view, detector, batch_size=options.batch_size)
+        how = How() if options.explain else None
+        return Predictor(run, view, detector, batch_size=options.batch_size, how=how)
 
     def watch(self, predictor: Predictor, path: Path, progress: Any = None) -> Watched:
         turns = self.options.turns or beside(path)

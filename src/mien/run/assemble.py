@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from mien.data.batch import RowDataset
 from mien.data.manifest import Manifest, Row
 from mien.data.windows import WindowDataset
 from mien.errors import ConfigError, DataError, RunError, did_you_mean
+from mien.parts import towers
 from mien.parts.model import Model
 from mien.run import folder
 from mien.types import Objective, Specs, Stage, Unit
@@ -78,7 +80,8 @@ def dataset(
     if unknown:
         raise ConfigError(f"data.inputs names {unknown[0]!r}: {did_you_mean(unknown[0], known)}")
     have = {name for row in manifest.rows for name in row.features}
-    if stage.unit is not Unit.DIALOGUE:  # which reads vectors
+    # The bytes of a text are no moments that windows could be cut from, nor vectors of a dialogue.
+    if stage.windows is None and stage.unit is not Unit.DIALOGUE:
         have |= {"text"} if any(row.text for row in manifest.rows) else set()
     inputs = {name: settings.data.inputs.get(name, name) for name in wanted}
     found = {name: source for name, source in inputs.items() if source in have}
@@ -137,8 +140,9 @@ def with_dims(settings: RunConfig, rows: RowDataset) -> RunConfig:
 
 def make_objective(stage: Stage, settings: RunConfig, specs: Specs, rows: RowDataset) -> Objective:
     """The stage's own objective, or what follows from its tasks."""
-    if stage.objective is not None:
-        return stage.objective(settings.model, specs)
+    own = None if stage.objective is None else stage.objective(settings.model, specs)
+    if own is not None and not isinstance(own, Mapping):
+        return own
     weights = None
     if settings.train.class_weights == "balanced":
         weights = {
@@ -151,6 +155,7 @@ def make_objective(stage: Stage, settings: RunConfig, specs: Specs, rows: RowDat
         label_smoothing=settings.train.label_smoothing,
         class_weights=weights,
         regression=settings.train.regression,
+        own=own,
     )
 
 
@@ -165,6 +170,33 @@ def receive(model: Model, handed: Mapping[str, Tensor], prefixes: Sequence[str])
         raise RunError(f"nothing of {list(prefixes)} was handed on", fix="train the earlier stage")
     folder.fill({**dict.fromkeys(chosen, torch.empty(0)), **taken}, chosen, where="stage handover")
     return sorted(wanted.keys() - chosen.keys())
+
+
+def left_behind(handed: Mapping[str, Tensor], prefixes: Sequence[str]) -> list[str]:
+    """What of an earlier stage or another run is not taken, such as the head of other labels."""
+    return sorted(n for n in handed if not n.startswith(tuple(f"network.{p}" for p in prefixes)))
+
+
+def check_ground(model: Model, card: Mapping[str, Any]) -> None:
+    """Refuse weights that were learned upon another tower, or with another tokenizer.
+
+    Args:
+        model: that goes on with them.
+        card: of the run that learned them.
+    """
+    records = card.get("towers")
+    for path, tower in towers.of(model).items():
+        record = records.get(path) if isinstance(records, dict) else None
+        if not isinstance(record, dict):
+            continue
+        same = record.get("sha256") in (None, tower.sha256) or tower.tuned
+        if not same or record.get("companions", {}) != tower.companion_hashes():
+            raise RunError(
+                f"that run learned upon {record.get('name')!r:.80}, which is another {tower.kind} "
+                f"tower than {tower.source}",
+                where=path,
+                fix="the same tower, from the same files or (of random weights) the same seed",
+            )
 
 
 def classes(rows: RowDataset, specs: Specs) -> list[int] | None:

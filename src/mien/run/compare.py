@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mien import tasks
 from mien.errors import RunError
-from mien.run import answers, folder, score
+from mien.run import answers, folder
 from mien.run.answers import Kept
 from mien.run.infer import Floats, Predictions
 from mien.run.slices import Pooled
@@ -126,7 +126,7 @@ def _scores(spec: TaskSpec, first: Pooled, a: Floats, b: Floats) -> dict[str, An
     drawn, tests = pair.difference(), pair.exchange()
     return {
         key: drawn[key].to_dict() | {"test": tests[key].to_dict()}
-        for key in score.headline(spec)
+        for key in tasks.headline(spec)
         if key in drawn and key in tests
     }
 

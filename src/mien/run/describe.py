@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -12,22 +11,18 @@ from typing import Any
 
 from mien.data import subset
 from mien.data.descriptions import Description, Journal, clip_hash, latest, read
-from mien.data.glimpse import Glimpse, Source, View, look
+from mien.data.glimpse import Source, View, look
 from mien.data.manifest import Manifest
 from mien.data.rows import Row
-from mien.errors import DataError, Interrupted, LanguageError, MienError, printable
-from mien.language.asking import Unanswered
-from mien.language.exchange import Trouble
-from mien.language.patience import Purse, Spent
+from mien.errors import DataError, MienError, printable
+from mien.language.patience import Purse
 from mien.run import describing, workers
 from mien.run.described import Plan, Tally
 from mien.run.describing import Panel
+from mien.run.desk import Call, Desk
 from mien.run.progress import Bar
 from mien.run.prompts import Prompt
 from mien.run.talkers import Asked
-
-_HOPELESS = 5  # clips in a row that nobody answered about
-_FINAL = (401, 403, 404)  # a server says so to every clip alike
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,18 +73,18 @@ def describe(
     with Journal(Path(out)) as journal:
         known = latest(journal.before)
         _same(journal, known, panel)
-        spent = sum(line.spent for line in journal.before)
         if purse is not None:
-            purse.spent = spent
+            purse.spent = sum(line.spent for line in journal.before)
         tally = Tally(out=Path(out), rows=len(rows) + unseen, unseen=unseen, mended=journal.mended)
-        desk = _Desk(panel, journal, tally, known, spent)
         waiting = list(_open(rows, manifest, known, again=again))
         bar = Bar("describing", len(rows), done=len(rows) - len(waiting), unit="clips", quiet=quiet)
+        work = _Work(panel, journal, tally, bar)
+        desk = Desk(journal.path, work.note, work.advance, bar.say)
         try:
             with bar:
-                desk.work(waiting, jobs, decoders, bar, stop)
+                tally.stopped = desk.work(work.calls(waiting, decoders), jobs, stop)
         finally:
-            desk.count(rows)
+            work.count(rows)
             tally.seconds = time.monotonic() - began
     return tally
 
@@ -155,109 +150,46 @@ def _same(journal: Journal, known: Mapping[str, Description], panel: Panel) -> N
 
 
 @dataclass(slots=True)
-class _Desk:
-    """Where questions go out and answers come in; only this thread touches it, save the journal."""
+class _Work:
+    """The clips that are asked about, and what came of them."""
 
     panel: Panel
     journal: Journal
     tally: Tally
-    known: dict[str, Description]
-    spent: int
-    failures: int = 0
+    bar: Bar
     began: float = field(default_factory=time.monotonic)
 
-    def work(
-        self, items: Sequence[_Item], jobs: int, decoders: int, bar: Bar, stop: Callable[[], None]
-    ) -> None:
-        """Ask about all items, as many at once as there are jobs."""
+    def calls(self, items: Sequence[_Item], decoders: int) -> Generator[Call, None, None]:
+        """A question for each item, once it has been looked at."""
         results = workers.over(
             partial(look, self.panel.view),
             [item.source for item in items],
             jobs=decoders,
             name=lambda source: (source.video or source.audio or Path()).name,
         )
-        pool = ThreadPoolExecutor(jobs, "describe")
-        asked: dict[Future[Description], _Item] = {}
-        try:
-            with workers.ended(results):
-                for index, glimpse in results:
-                    self._ask(pool, asked, items[index], glimpse, bar)
-                    while len(asked) >= jobs:
-                        self._take(asked, bar)
-            while asked:
-                self._take(asked, bar)
-        except Spent as end:
-            self.tally.stopped = end.what
-            _finish(asked)
-        except KeyboardInterrupt:
-            stop()
-            _finish(asked)
-            raise Interrupted(
-                "stopped; what was answered is kept",
-                where=str(self.journal.path),
-                fix="the same command goes on from there",
-            ) from None
-        except BaseException:
-            stop()
-            _finish(asked)
-            raise
-        finally:
-            pool.shutdown(cancel_futures=True)
+        with workers.ended(results):
+            for index, glimpse in results:
+                item = items[index]
+                if isinstance(glimpse, MienError) or not glimpse:
+                    why = "nothing is shown or heard at its time"
+                    why = glimpse.what if isinstance(glimpse, MienError) else why
+                    self.tally.broken[item.row.id] = why
+                    self.bar.say(printable(f"{item.row.id}: {why}"))
+                    self.advance()
+                    continue
+                yield item.row.id, partial(
+                    describing.describe,
+                    self.panel, item.row, glimpse, item.before, self.journal.add,
+                )  # fmt: skip
 
-    def _ask(
-        self,
-        pool: ThreadPoolExecutor,
-        asked: dict[Future[Description], _Item],
-        item: _Item,
-        glimpse: Glimpse | MienError,
-        bar: Bar,
-    ) -> None:
-        if isinstance(glimpse, MienError) or not glimpse:
-            why = "nothing is shown or heard at its time"
-            why = glimpse.what if isinstance(glimpse, MienError) else why
-            self.tally.broken[item.row.id] = why
-            bar.say(printable(f"{item.row.id}: {why}"))
-            self._advance(bar)
-            return
-        future = pool.submit(
-            describing.describe, self.panel, item.row, glimpse, item.before, self.journal.add
-        )
-        asked[future] = item
-
-    def _take(self, asked: dict[Future[Description], _Item], bar: Bar) -> None:
-        """Take in at least one answer."""
-        done, _ = wait(asked, return_when=FIRST_COMPLETED)
-        for future in done:
-            item = asked.pop(future)
-            try:
-                self._note(future.result())
-            except Unanswered as error:
-                self._unanswered(error, item, bar)
-            self._advance(bar)
-
-    def _note(self, line: Description) -> None:
-        self.failures = 0
+    def note(self) -> None:
+        """One was answered about."""
         self.tally.asked += 1
-        self.known[line.id] = line
 
-    def _unanswered(self, error: Unanswered, item: _Item, bar: Bar) -> None:
-        """Go on with the other clips, unless that is of no use."""
-        if isinstance(error.trouble, Spent):
-            raise error.trouble
-        self.failures += 1
-        status = error.trouble.status if isinstance(error.trouble, Trouble) else None
-        if status in _FINAL or self.failures >= _HOPELESS:
-            more = "" if status in _FINAL else f" ({self.failures} clips in a row)"
-            raise LanguageError(
-                f"{error.what}{more}",
-                where=item.row.id,
-                fix=error.fix or "look at the server, and give the same command again",
-            )
-        bar.say(printable(f"{item.row.id}: {error.what}"))
-
-    def _advance(self, bar: Bar) -> None:
-        done = self.tally.asked
-        bar.advance("", rate=done / max(1e-9, time.monotonic() - self.began))
+    def advance(self) -> None:
+        """One is done with."""
+        rate = self.tally.asked / max(1e-9, time.monotonic() - self.began)
+        self.bar.advance("", rate=rate)
 
     def count(self, rows: Sequence[Row]) -> None:
         """What is in the file now, of the rows that were wanted."""
@@ -269,13 +201,6 @@ class _Desk:
             if line is not None and line.clip == clip_hash(row):
                 counts[line.status] = counts.get(line.status, 0) + 1
         self.tally.counts = counts
-
-
-def _finish(asked: Mapping[Future[Description], _Item]) -> None:
-    """Wait for what is under way: it is paid for. Its lines are in the journal by then."""
-    for future in asked:
-        future.cancel()
-    wait([future for future in asked if not future.cancelled()])
 
 
 # -- nobody is asked -------------------------------------------------------------------------------

@@ -15,10 +15,12 @@ from mien import importers
 from mien.data import tables
 from mien.data.manifest import Manifest, infer_tasks
 from mien.data.places import Place
+from mien.data.rows import Row
 from mien.errors import ConfigError, DataError
 from mien.importers import sides
 from mien.importers.corpus import Corpus, Options, Wish
 from mien.importers.counts import compare
+from mien.importers.kept import beside
 from mien.importers.texts import lines_of
 from mien.run import record
 from mien.run.imported import ImportReport
@@ -55,29 +57,45 @@ def take_in(
     wanted, remembered = _options(corpus, real, options or Options())
     wanted = _lasting(wanted, within)
     root = _root(real.parent, within, within / (wanted.media or ""))
-    with Bar("looking", None, unit="files", quiet=quiet) as bar:
+    with (
+        Bar("looking", None, unit="files", quiet=quiet) as bar,
+        beside(real, lambda: replace or _ours(corpus, real)) as kept,
+    ):
         place, progress = Place.of(real, root), _counted(bar)
-        found = corpus.read(Wish(source, place, wanted, corpus.task, progress))
-    rows = sides.apart(found.rows, found.report, keep=wanted.keep_leaks)
-    root = root if any(row.paths() for row in rows) else None
-    licence = corpus.licence or wanted.licence
-    manifest = Manifest(rows, real, root, found.tasks, licence)
-    tasks = dict(found.tasks) | infer_tasks(manifest, NAMED)
-    manifest = dataclasses.replace(manifest, tasks=tasks)
-    counts = compare(rows, next(iter(tasks.values()), None), corpus.expected, found.report)
-    made = record.Record.of(corpus.name, within, real, found.options or wanted)
+        found = corpus.read(Wish(source, place, wanted, corpus.task, progress, kept))
+        rows = sides.apart(found.rows, found.report, keep=wanted.keep_leaks)
+        root = root if any(_leads_out(row) for row in rows) else None
+        licence = corpus.licence or wanted.licence
+        manifest = _declared(Manifest(rows, real, root, found.tasks, licence))
+        first = next(iter(manifest.tasks.values()), None)
+        counts = compare(rows, first, corpus.expected, found.report)
+        made = record.Record.of(corpus.name, within, real, found.options or wanted)
+        status = record.write(manifest, made, replace=replace)
+        kept.finish()
     return ImportReport(
         corpus=corpus,
         manifest=goal,
         source=source,
         root=root,
-        status=record.write(manifest, made, replace=replace),
+        status=status,
         licence=licence,
         rows=rows,
         counts=counts,
         notes=[*remembered, *found.notes, *sides.unknown(rows), *_wide(root)],
         warnings=found.report.warnings,
     )
+
+
+def _ours(corpus: Corpus, manifest: Path) -> bool:
+    """Whether an earlier import of the corpus wrote the manifest, and so the vectors beside it."""
+    old = record.read(manifest)
+    return old is not None and old.corpus == corpus.name
+
+
+def _declared(manifest: Manifest) -> Manifest:
+    """The same manifest with every task that its rows have labels of."""
+    tasks = dict(manifest.tasks) | infer_tasks(manifest, NAMED)
+    return dataclasses.replace(manifest, tasks=tasks)
 
 
 def asked(*, labels: str | None = None, fold: Mapping[str, str], **given: Any) -> Options:
@@ -170,6 +188,11 @@ def _root(folder: Path, *others: Path) -> Path | None:
     if all(other.is_relative_to(folder) for other in real):
         return None
     return Path(os.path.commonpath([folder, *real]))
+
+
+def _leads_out(row: Row) -> bool:
+    """Whether a row names something outside the manifest's own folder."""
+    return any(name.startswith("..") for name in row.paths())
 
 
 def _lasting(options: Options, source: Path) -> Options:

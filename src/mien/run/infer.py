@@ -19,6 +19,7 @@ from mien.data.windows import Cut
 from mien.parts.model import FrontEnd, Model
 from mien.run.batches import Collate, Seen
 from mien.run.overlap import Overlap
+from mien.run.repeats import Repeats
 from mien.tasks.smoothing import smoothed
 from mien.types import Batch, Objective, Output, Sample, Specs, TaskSpec, Unit
 
@@ -123,10 +124,29 @@ def predict(
     if isinstance(dataset, Cut):
         _in_windows(found, model, dataset, specs, batch_size)
         return found
+    if (same := Repeats.of(dataset, model.front_end)) is not None:
+        _once(found, model, cast("RowDataset", dataset), same, specs, batch_size)
+        return found
     for batch in batches(dataset, specs, batch_size, model.front_end):
         output = model(batch.to(device_of(model)))
         collect(found, batch, output.to("cpu"), specs)
     return found
+
+
+def _once(
+    found: Predictions,
+    model: Model,
+    rows: RowDataset,
+    same: Repeats,
+    specs: Specs,
+    batch_size: int,
+) -> None:
+    """Answer samples that are the same by one reading."""
+    read = batches(same.samples(rows, model.front_end), specs, batch_size, model.front_end)
+    answers = same.spread(read, lambda batch: model(batch.to(device_of(model))).to("cpu"))
+    for batch in batches(rows, specs, batch_size, model.front_end):
+        first = len(found.ids)
+        collect(found, batch, answers(first, first + len(batch)), specs)
 
 
 def _in_windows(
@@ -164,7 +184,8 @@ class _Row:
         self.overlap.add(first, answers)
         for name, mask in batch.mask.items():
             there = _longer(self.seen.get(name, np.zeros(0, np.bool_)), last)
-            there[first:last] |= mask[place, : last - first].numpy()
+            part = mask[place, : last - first].numpy()  # no clip of the batch may be as long in it
+            there[first : first + len(part)] |= part
             self.seen[name] = there
 
     def finish(self, found: Predictions, cut: Cut, specs: Specs) -> None:

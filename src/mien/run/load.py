@@ -20,8 +20,11 @@ from mien.data.manifest import Manifest, Row
 from mien.data.windows import SampleWindows
 from mien.errors import DataError, RunError, did_you_mean
 from mien.parts import adapters, hub, towers
+from mien.parts import labels as label_sets
 from mien.parts.model import FrontEnd, Model
 from mien.run import assemble, checkpoint, folder, infer
+from mien.run import explain as explaining
+from mien.run.explain import Explained, How
 from mien.run.live import Live
 from mien.types import Sample, Specs, Stage, Timeline, Track, Window
 
@@ -66,6 +69,7 @@ class Run:
         data: str | Path | Manifest | Sequence[Mapping[str, Any]],
         *,
         batch_size: int = 32,
+        explain: bool | How = False,
     ) -> list[Timeline]:
         """What the run says of each row of a manifest, or of clips given as arrays.
 
@@ -73,6 +77,8 @@ class Run:
             data: a video, sound or picture file; a manifest or its path; or a sequence of
                 ``{modality: array (L, ...)}``, where a modality that is left out is absent.
             batch_size: clips at once; it changes no result.
+            explain: also say why, in the windows' ``evidence``: which modality carried an answer,
+                and when. It takes some ten to thirty further answers to each.
 
         Returns:
             One timeline a source, in order.
@@ -83,24 +89,45 @@ class Run:
                 where=str(self.path),
                 fix=f"mien train {self.settings.system} --init {self.path}",
             )
+        how = explain if isinstance(explain, How) else How() if explain else None
         if isinstance(data, (str, Path)) and Path(data).suffix.lower() not in tables.SUFFIXES:
             from mien.run.predict import Predictor  # which is built on this module
 
-            return [Predictor.of(self, batch_size=batch_size).predict(data).timeline]
+            watching = Predictor.of(self, batch_size=batch_size, how=how)
+            return [watching.predict(data).timeline]
         if isinstance(data, (str, Path)):
             data = self.read(data)
+        given, rows = self._samples(data)
+        found = infer.predict(self.whole, given, self.specs, batch_size=batch_size)
+        timelines = _timelines(found, self.specs, self.made_by(), rows)
+        if how is None:
+            return timelines
+        spans = [(t.tracks[0].windows[0].start, t.tracks[0].windows[-1].end) for t in timelines]
+        explained = explaining.explain(
+            self.whole,
+            explaining.subjects_of(given, self.front_end),
+            found,
+            self.specs,
+            [end - start for start, end in spans],
+            how,
+            batch_size=batch_size,
+        )
+        pairs = zip(timelines, explained, spans, strict=True)
+        return [_explained(timeline, why, span, how) for timeline, why, span in pairs]
+
+    def _samples(
+        self, data: Manifest | Sequence[Mapping[str, Any]]
+    ) -> tuple[Dataset[Sample], Mapping[str, Row]]:
+        """What is given as samples, and the rows by name where it is a manifest."""
         if isinstance(data, Manifest):
-            rows = self.dataset(data, data.rows)
-            found = infer.predict(self.whole, rows, self.specs, batch_size=batch_size)
-            return _timelines(found, self.specs, self.made_by(), {row.id: row for row in data.rows})
+            return self.dataset(data, data.rows), {row.id: row for row in data.rows}
         given: Dataset[Sample] = _Arrays(data, self.stage)
         if self.stage.windows is not None:
             settings = self.settings.for_stage(self.settings.stages[-1])
             given = SampleWindows(
                 [given[i] for i in range(len(data))], self.stage.windows(settings.model, False)
             )
-        found = infer.predict(self.whole, given, self.specs, batch_size=batch_size)
-        return _timelines(found, self.specs, self.made_by(), {})
+        return given, {}
 
     def live(self) -> Live:
         """The run, ready to be given vectors of frames one after another (see :class:`Live`)."""
@@ -119,6 +146,34 @@ class Run:
         settings = self.settings.for_stage(self.settings.stages[-1])
         return assemble.dataset(manifest, rows, settings, self.stage, self.specs)
 
+    def relabel(self, labels: str | Path | Mapping[str, Any]) -> None:
+        """Answer one task with other labels from now on, from their texts; nothing is trained.
+
+        Args:
+            labels: a known label set, a YAML or TOML file of one, or its values (see
+                :mod:`mien.parts.labels`).
+
+        Raises:
+            RunError: this run knows its labels by number only.
+        """
+        given = label_sets.named(labels)
+        network: Any = self.model
+        if not hasattr(network, "relabel"):
+            raise RunError(
+                f"{self.settings.system} knows its labels by number, not by what they say",
+                where=str(self.path),
+                fix="mien train mer-clip makes a run that answers with other labels",
+            )
+        task = given.task or next(iter(self.specs))
+        if task not in self.specs:
+            raise RunError(f"this run has no task {task!r}: {did_you_mean(task, self.specs)}")
+        if given.task is None and len(self.specs) > 1:
+            raise RunError(
+                f"whose labels are these? The run has {len(self.specs)} tasks",
+                fix=f"task: {task}   (in the label set)",
+            )
+        self.specs = {**self.specs, task: network.relabel(task, given)}
+
     def made_by(self) -> dict[str, str]:
         """What a timeline says of the run that made it."""
         return {
@@ -130,7 +185,13 @@ class Run:
         }
 
 
-def load(run: str | Path, *, device: str | torch.device = "cpu", merge: bool = False) -> Run:
+def load(
+    run: str | Path,
+    *,
+    device: str | torch.device = "cpu",
+    merge: bool = False,
+    labels: str | Path | Mapping[str, Any] | None = None,
+) -> Run:
     """Load a finished run from its folder.
 
     Towers come from the run where it holds them, else from the place and revision its card
@@ -141,6 +202,7 @@ def load(run: str | Path, *, device: str | torch.device = "cpu", merge: bool = F
             distribution mien-pocket.
         device: where to put the model.
         merge: fold adapters into the weights they adapt: the same answers, a little sooner.
+        labels: other labels to answer with (see :meth:`Run.relabel`); None: those of training.
     """
     path = hub.pocket() if str(run) == POCKET else Path(run)
     _refuse_family(path)
@@ -160,7 +222,10 @@ def load(run: str | Path, *, device: str | torch.device = "cpu", merge: bool = F
     folder.read_model(path / folder.MODEL, model)
     if merge:
         adapters.merge(model)
-    return Run(path, settings, specs, card, model.to(device).eval())
+    loaded = Run(path, settings, specs, card, model.to(device).eval())
+    if labels is not None:
+        loaded.relabel(labels)
+    return loaded
 
 
 def _refuse_family(path: Path) -> None:
@@ -231,6 +296,20 @@ def _when_said(windows: Sequence[Window], rows: Sequence[Row]) -> list[Window]:
         replace(window, start=start, end=end)
         for window, (start, end) in zip(windows, timed, strict=True)
     ]
+
+
+def _explained(timeline: Timeline, why: Explained, span: tuple[float, float], how: How) -> Timeline:
+    """A row's timeline with the reasons of its windows."""
+    (track,) = timeline.tracks
+    few = len(track.windows) > 1
+    windows = [
+        replace(window, evidence=why.evidence(position, *span, how, few=few))
+        if window.scores and any(window.present.values())
+        else window  # what is said of a moment in which nothing was there is said by its neighbours
+        for position, window in enumerate(track.windows)
+    ]
+    made = {**timeline.made_by, **how.made_by(why.asked)}
+    return replace(timeline, tracks=[replace(track, windows=windows)], made_by=made)
 
 
 def _windows(found: infer.Predictions, index: int, specs: Specs, row: Row | None) -> list[Window]:

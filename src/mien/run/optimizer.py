@@ -12,11 +12,14 @@ from mien.config import TrainConfig
 from mien.errors import ConfigError
 
 
-def build(network: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
-    """AdamW over what is trainable, in groups that share decay and rate."""
+def build(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    """AdamW or SGD over what is trainable, in groups that share decay and rate."""
     groups = parameter_groups(network, config)
     if not groups:
         raise ConfigError("nothing in this model is trainable", fix="unfreeze a part of it")
+    if config.optimizer == "sgd":
+        ahead = config.nesterov and config.momentum > 0
+        return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, nesterov=ahead)
     return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, eps=1e-8)
 
 
@@ -68,9 +71,12 @@ def _scale(network: nn.Module, name: str, layer_decay: float) -> float:
 
 
 def rate(step: int, *, steps: int, warmup: int, config: TrainConfig) -> float:
-    """Learning rate of a step: linear from zero over the warm-up, then a cosine to ``min_lr``."""
+    """Learning rate of a step: linear from zero over the warm-up, then down to ``min_lr``."""
     if step < warmup:
         return config.lr * step / max(1, warmup)
+    if config.schedule == "step":
+        epoch = max(0, step - 1) * config.epochs // max(1, steps)  # the first step is 1
+        return max(config.min_lr, config.lr * config.gamma ** (epoch // config.gamma_epochs))
     progress = min(1.0, (step - warmup) / max(1, steps - warmup))
     return config.min_lr + (config.lr - config.min_lr) * 0.5 * (1 + math.cos(math.pi * progress))
 
@@ -87,7 +93,8 @@ def state(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
     for group in optimizer.param_groups:
         for name, parameter in zip(group["names"], group["params"], strict=True):
             for key, value in optimizer.state.get(parameter, {}).items():
-                kept[f"{name}/{key}"] = value
+                if value is not None:  # SGD has no momentum before its first step
+                    kept[f"{name}/{key}"] = value
     return kept
 
 

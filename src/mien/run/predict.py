@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from mien.data.faces import Detector, open_detector
-from mien.data.prepared import Indices
 from mien.data.turns import Turn
 from mien.data.writer import encode
 from mien.errors import RunError
+from mien.evidence import Evidence
 from mien.run import infer, seeing
 from mien.run.batches import choose
+from mien.run.explain import Explained, How, explain
+from mien.run.hiding import Given
 from mien.run.load import Run
 from mien.run.windows import Piece, View, Windows
 from mien.types import Resolution, Sample, Timeline, Track, Window
@@ -50,15 +52,23 @@ class Predictor:
         view: how files are looked at; :func:`mien.run.seeing.view_of` says how the run was taught.
         detector: finds faces; None where the view or the run wants none.
         batch_size: windows that are answered together; it changes no answer.
+        how: how answers are explained; None: they are not.
     """
 
     def __init__(
-        self, run: Run, view: View, detector: Detector | None, *, batch_size: int = 8
+        self,
+        run: Run,
+        view: View,
+        detector: Detector | None,
+        *,
+        batch_size: int = 8,
+        how: How | None = None,
     ) -> None:
         if not run.specs:
             raise RunError("this run learned no task, so it has nothing to say of a file")
         seeing.check(run)
-        self.run, self.detector, self.batch_size = run, detector, batch_size
+        self.run, self.detector, self.batch_size, self.how = run, detector, batch_size, how
+        self._asked = 0  # answers that it took to explain a window, at most
         reads = view.modalities & set(run.stage.modalities)
         if not reads:
             raise RunError(
@@ -72,11 +82,11 @@ class Predictor:
         self.view = replace(view, modalities=frozenset(reads))
 
     @classmethod
-    def of(cls, run: Run, *, batch_size: int = 8) -> Self:
+    def of(cls, run: Run, *, batch_size: int = 8, how: How | None = None) -> Self:
         """Watching as the run was taught, with the best detector at hand."""
         view = seeing.view_of(run)
         looks = "video" in view.modalities and not view.whole
-        return cls(run, view, open_detector() if looks else None, batch_size=batch_size)
+        return cls(run, view, open_detector() if looks else None, batch_size=batch_size, how=how)
 
     def predict(
         self,
@@ -134,6 +144,8 @@ class Predictor:
         if "video" in view.modalities:
             made["detector"] = self.detector.name if self.detector is not None else "none"
             made["crop"] = view.crop.name
+        if self.how is not None:
+            made |= self.how.made_by(self._asked)
         return made
 
     def _notes(self) -> list[str]:
@@ -147,32 +159,53 @@ class Predictor:
     def _answered(self, pieces: Sequence[Piece]) -> Iterator[tuple[Piece, list[Window]]]:
         if not pieces:
             return
-        samples = [self._sample(piece) for piece in pieces]
+        recorded = [_recorded(piece) for piece in pieces]
+        samples = [self._chosen(sample) for sample in recorded]
         found = infer.predict(
             self.run.whole, _Samples(samples), self.run.specs, batch_size=self.batch_size
         )
+        reasons = self._reasons(pieces, recorded, found)
         for index, (piece, sample) in enumerate(zip(pieces, samples, strict=True)):
-            yield piece, self._windows(piece, sample, found, index)
+            yield piece, self._windows(piece, sample, found, index, reasons.get(index))
 
-    def _sample(self, piece: Piece) -> Sample:
-        """A piece as the model reads it: of its pictures only those that will be looked at."""
-        there = {"video": (piece.video, piece.seen), "audio": (piece.audio, piece.heard)}
-        inputs: dict[str, NDArray[Any]] = {}
-        mask: dict[str, NDArray[Any]] = {}
-        for name, (array, seen) in there.items():
-            if array is not None and seen is not None and seen.any():
-                inputs[name], mask[name] = array, seen
-        chosen: dict[str, Indices] = {}
-        if not self._by_frame:
-            rates = {"video": self.view.fps, "audio": float(self.view.rate)}
-            chosen = choose(self.run.front_end, mask, rates, training=False)
+    def _reasons(
+        self, pieces: Sequence[Piece], recorded: Sequence[Sample], found: infer.Predictions
+    ) -> dict[int, Explained]:
+        """Why each piece has its answers, where somebody asks."""
+        if self.how is None:
+            return {}
+        explained = explain(
+            self.run.whole,
+            Given(recorded, self._chosen),
+            found,
+            self.run.specs,
+            [piece.end - piece.start for piece in pieces],
+            self.how,
+            batch_size=4 * self.batch_size,
+        )
+        self._asked = max(self._asked, *(one.asked for one in explained))
+        return dict(enumerate(explained))
+
+    def _chosen(self, sample: Sample) -> Sample:
+        """A sample as the model reads it: of its pictures only those that will be looked at."""
+        if self._by_frame:
+            return sample
+        rates = {"video": self.view.fps, "audio": float(self.view.rate)}
+        inputs = dict(sample.inputs)
+        mask = {name: np.asarray(there, np.bool_) for name, there in sample.mask.items()}
+        chosen = choose(self.run.front_end, mask, rates, training=False)
         for name, positions in chosen.items():
             inputs[name] = inputs[name][positions]
             mask[name] = mask[name][positions] & (positions >= 0)
-        return Sample(id=piece.track, inputs=inputs, mask=mask, chosen=frozenset(chosen))
+        return replace(sample, inputs=inputs, mask={**mask}, chosen=frozenset(chosen))
 
     def _windows(
-        self, piece: Piece, sample: Sample, found: infer.Predictions, index: int
+        self,
+        piece: Piece,
+        sample: Sample,
+        found: infer.Predictions,
+        index: int,
+        why: Explained | None,
     ) -> list[Window]:
         """One window for a piece, or one for every position that was answered."""
         count = max(len(task.scores[index]) for task in found.tasks.values())
@@ -195,9 +228,26 @@ class Predictor:
                     box=piece.box,
                     voice=piece.voice,
                     voice_score=piece.voice_score,
+                    evidence=self._evidence(piece, position, why) if scores else None,
                 )
             )
         return windows
+
+    def _evidence(self, piece: Piece, position: int, why: Explained | None) -> Evidence | None:
+        if why is None or self.how is None:
+            return None
+        return why.evidence(position, piece.start, piece.end, self.how, few=self._by_frame)
+
+
+def _recorded(piece: Piece) -> Sample:
+    """A piece as a sample, of which nothing is chosen yet."""
+    there = {"video": (piece.video, piece.seen), "audio": (piece.audio, piece.heard)}
+    inputs: dict[str, NDArray[Any]] = {}
+    mask: dict[str, NDArray[Any]] = {}
+    for name, (array, seen) in there.items():
+        if array is not None and seen is not None and seen.any():
+            inputs[name], mask[name] = array, seen
+    return Sample(id=piece.track, inputs=inputs, mask=mask)
 
 
 def _unanswered(tracks: Mapping[str, Sequence[Window]]) -> list[str]:

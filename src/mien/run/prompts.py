@@ -132,20 +132,20 @@ class Prompt(Settings):
         parts: list[Part] = []
         if glimpse.jpegs:
             moments = ", ".join(f"{time - glimpse.span[0]:.1f}" for time in glimpse.times)
-            parts.append(_filled(self.shown, pictures=len(glimpse.jpegs), moments=moments))
+            parts.append(filled(self.shown, pictures=len(glimpse.jpegs), moments=moments))
             parts += map(Picture, glimpse.jpegs)
         if glimpse.wav is not None:
-            parts.append(_filled(self.heard, seconds=f"{glimpse.span[1] - glimpse.span[0]:.1f}"))
+            parts.append(filled(self.heard, seconds=f"{glimpse.span[1] - glimpse.span[0]:.1f}"))
             parts.append(Sound(glimpse.wav))
         if box is not None and glimpse.size is not None:
-            parts.append(_filled(self.place, box=_placed(box, glimpse.size)))
+            parts.append(filled(self.place, box=_placed(box, glimpse.size)))
         parts.append(self.task(seen=bool(glimpse.jpegs), heard=glimpse.wav is not None))
         return [Message("system", (self.system.strip(),)), Message("user", tuple(parts))]
 
     def task(self, *, seen: bool, heard: bool) -> str:
         """The steps, and what there is not."""
         found = [self.steps] + ([] if heard else [self.silent]) + ([] if seen else [self.blind])
-        return _filled("\n".join(map(str.strip, found)), emotions=", ".join(get_args(Name)))
+        return filled("\n".join(map(str.strip, found)), emotions=", ".join(get_args(Name)))
 
     def text(self, *, pictures: int, sound: bool) -> str:
         """The same for people, with names in place of what differs from clip to clip."""
@@ -157,9 +157,9 @@ class Prompt(Settings):
         return "\n".join([*lines, self.task(seen=pictures > 0, heard=sound)])
 
 
-def _filled(text: str, **values: object) -> str:
-    """A text with values in its places; braces that name nothing stay."""
-    return re.sub(r"\{(\w+)\}", lambda m: str(values.get(m[1], m[0])), text)
+def filled(template: str, /, **values: object) -> str:
+    """A template with values in its places; braces that name nothing stay."""
+    return re.sub(r"\{(\w+)\}", lambda m: str(values.get(m[1], m[0])), template)
 
 
 def _placed(box: tuple[float, float, float, float], size: tuple[int, int]) -> str:

@@ -56,5 +56,13 @@ def _answers(window: Window, specs: Specs) -> str:
             words.append(f"{name}: " + " ".join(f"{k} {v:+.2f}" for k, v in scores.items()))
         if name in window.uncertainty:
             words[-1] += f" (uncertainty {window.uncertainty[name]:.2f})"
+        words[-1] += _reason(window, name)
     absent = [name for name, there in window.present.items() if not there]
     return ", ".join(words) + (f"  [without {', '.join(absent)}]" if absent else "")
+
+
+def _reason(window: Window, task: str) -> str:
+    """Who carried the answer to a task, where somebody asked and there is one answer."""
+    found = [] if window.evidence is None else window.evidence.reasons
+    told = [reason.told for reason in found if reason.task == task]
+    return f", {told[0]}" if len(told) == 1 else ""

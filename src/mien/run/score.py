@@ -13,10 +13,10 @@ from mien import tasks
 from mien.config import RunConfig
 from mien.data.manifest import Manifest, Row
 from mien.errors import DataError, RunError
-from mien.run import answers, assemble, checkpoint, folder, slices
+from mien.run import answers, assemble, checkpoint, decided, folder, slices
 from mien.run.infer import Predictions
 from mien.tasks import intervals, metrics
-from mien.types import Problem, Specs, TaskSpec
+from mien.types import Problem, Specs
 
 CHOSEN_ON_TEST = "The epoch was chosen on the test part: its scores are optimistic."
 SEEN = "These rows include those it was trained on."
@@ -36,24 +36,17 @@ def selection(
                 f"no row of the part that selects has a label of task {name!r}",
                 fix="train.select=last, or data.tasks without it",
             )
-        scores = tasks.scores(spec, *found.tasks[name].pooled())
-        wanted = metric or tasks.default_metric(spec)
+        asked = metric or tasks.default_metric(spec)
+        wanted, scores = decided.scored(spec, found.tasks[name], asked)
         if wanted not in scores:
             raise DataError(
-                f"task {name!r} has no score {wanted!r}",
+                f"task {name!r} has no score {asked!r}",
                 fix=f"train.metric={tasks.default_metric(spec)}",
             )
         sign = 1 if metrics.higher_is_better(wanted) else -1
         chosen.append(sign * scores[wanted])
-        named |= {f"{name}/{key}": scores[key] for key in headline(spec) if key in scores}
+        named |= {f"{name}/{key}": scores[key] for key in tasks.headline(spec) if key in scores}
     return float(np.mean(chosen)), named
-
-
-def headline(spec: TaskSpec) -> tuple[str, ...]:
-    """The scores of a task that are shown first, and with intervals."""
-    if spec.categorical:
-        return ("war", "uar", "macro_f1", "weighted_f1", "ece")
-    return ("f1",) if spec.problem is Problem.MANY_OF_N else ("ccc", "mae")
 
 
 def report(found: Predictions, specs: Specs) -> dict[str, Any]:
@@ -64,7 +57,7 @@ def report(found: Predictions, specs: Specs) -> dict[str, Any]:
 
 
 def _task_report(found: Predictions, name: str, specs: Specs) -> dict[str, Any]:
-    spec, wanted = specs[name], headline(specs[name])
+    spec, wanted = specs[name], tasks.headline(specs[name])
     pooled = slices.Pooled.of(found, found.tasks[name])
     drawn = pooled.drawn(spec)
     scores = tasks.scores(spec, pooled.targets, pooled.scores)
@@ -85,6 +78,7 @@ def _task_report(found: Predictions, name: str, specs: Specs) -> dict[str, Any]:
         row["intervals"] = {
             key: each[f"{key}/{label}"].to_dict() for key in [*row] if f"{key}/{label}" in each
         }
+    body |= decided.report(found, spec, found.tasks[name], wanted)
     body["slices"] = slices.slices(found, name, specs, wanted)
     return body
 
@@ -93,7 +87,11 @@ def _task_report(found: Predictions, name: str, specs: Specs) -> dict[str, Any]:
 
 
 def evaluate(
-    run: str | Path, *, data: str | Path | None = None, out: str | Path | None = None
+    run: str | Path,
+    *,
+    data: str | Path | None = None,
+    out: str | Path | None = None,
+    labels: str | Path | None = None,
 ) -> dict[str, Any]:
     """Score a run on a manifest, or give the scores of its own test part.
 
@@ -104,8 +102,11 @@ def evaluate(
         run: run folder, or the folder of a family of folds and seeds (then without ``data``).
         data: manifest.
         out: where to write the JSON too.
+        labels: a label set to answer with, where the run knows labels by what they say.
     """
     place = Path(run)
+    if labels is not None and data is None:
+        raise RunError("a run keeps no answers with other labels", fix="--data MANIFEST")
     if data is None:
         if not (place / folder.METRICS).is_file():
             raise RunError(
@@ -115,17 +116,17 @@ def evaluate(
             )
         metrics_found = checkpoint.read_object(place / folder.METRICS)
     else:
-        metrics_found = _evaluate_on(place, Path(data))
+        metrics_found = _evaluate_on(place, Path(data), labels)
     if out is not None:
         checkpoint.write_json(Path(out), metrics_found)
     return metrics_found
 
 
-def _evaluate_on(place: Path, data: Path) -> dict[str, Any]:
+def _evaluate_on(place: Path, data: Path, labels: str | Path | None) -> dict[str, Any]:
     from mien.run import infer
     from mien.run.load import load
 
-    loaded = load(place)
+    loaded = load(place, labels=labels)
     if not loaded.specs:
         raise RunError("this run learned no task", where=str(place), fix="mien train --init it")
     manifest = loaded.read(data)
@@ -141,6 +142,8 @@ def _evaluate_on(place: Path, data: Path) -> dict[str, Any]:
     notes = list(loaded.card.get("notes", [])) if own else []
     if own and not rows:
         notes.append(SEEN)
+    if labels is not None:
+        notes.append(f"Answered with other labels than it was trained with: {labels}.")
     return {
         "part": part,
         "seed": loaded.settings.seed,
@@ -200,7 +203,7 @@ def pooled(whole: Predictions, folds: Sequence[str], specs: Specs) -> dict[str, 
         targets, predictions = whole.tasks[name].pooled()
         owners = [folds[i] for i in whole.tasks[name].owners()]
         means = intervals.fold_mean(tasks.statistics(specs[name]), targets, predictions, owners)
-        wanted = [key for key in headline(specs[name]) if key in means]
+        wanted = [key for key in tasks.headline(specs[name]) if key in means]
         body[name]["folds"] = {key: means[key].to_dict() for key in wanted}
     return body
 
@@ -209,7 +212,7 @@ def over_seeds(by_seed: Mapping[int, dict[str, Any]], specs: Specs) -> dict[str,
     """Mean and deviation of the first scores of each task over seeds."""
     found: dict[str, Any] = {}
     for name, spec in specs.items():
-        for key in headline(spec):
+        for key in tasks.headline(spec):
             scored = [body[name]["scores"] for body in by_seed.values() if name in body]
             values = [scores[key] for scores in scored if key in scores]
             if len(values) < len(by_seed):
@@ -249,7 +252,7 @@ def table(found: Mapping[str, Any]) -> str:
             recalls = {c: v["recall"] for c, v in body["per_class"].items()}
             said = ", ".join(f"{c} {r:.2f}" for c, r in recalls.items() if r is not None)
             lines.append(f"  {'recall':<12} {said}")
-        lines += _slice_lines(body)
+        lines += decided.lines(body) + _slice_lines(body)
     for name, scores in found.get("over_seeds", {}).items():
         said = ", ".join(f"{k} {v['mean']:.3f} ± {v['std']:.3f}" for k, v in scores.items())
         lines.append(f"{name} over {len(found['seeds'])} seeds: {said}")

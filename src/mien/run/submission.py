@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 
 from mien.errors import DataError, did_you_mean
 from mien.importers.texts import lines_of
-from mien.run import checkpoint, infer
+from mien.run import checkpoint, decided, infer
 from mien.run.load import load
+from mien.tasks import decisions
 from mien.types import Problem, TaskSpec
 
 Floats = NDArray[np.float64]
@@ -77,7 +78,7 @@ def submit(run: str | Path, *, data: str | Path, example: str | Path, out: str |
     """
     loaded = load(run)
     spec = _task(loaded.specs, Path(run))
-    asked = {at: place for place, at, _ in _rows(Path(example), spec)}
+    asked = {at: place for place, at, _ in _rows(Path(example), decisions.asked(spec))}
     wanted = list(asked)
     manifest = loaded.read(data)
     videos = {video for video, _ in wanted}
@@ -91,7 +92,8 @@ def submit(run: str | Path, *, data: str | Path, example: str | Path, out: str |
             fix=f"mien data import with --split test={example}",
         )
     found = infer.predict(loaded.whole, loaded.dataset(manifest, rows), loaded.specs)
-    scores = dict(zip(found.ids, found.tasks[spec.name].scores, strict=True))
+    spec, answers = decided.asked(spec, found.tasks[spec.name])
+    scores = dict(zip(found.ids, answers.scores, strict=True))
     _check_lengths(wanted, scores, Path(example))
     lines = [_header(spec), *(_line(asked[at], at[1], scores[at[0]], spec) for at in wanted)]
     checkpoint.write_bytes(Path(out), "".join(f"{line}\n" for line in lines).encode())

@@ -88,6 +88,17 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
+class Callers:
+    """Who is asked, what may be spent, and how all waiting is ended."""
+
+    first: Talker
+    second: Talker | None
+    purse: Purse
+    stop: Callable[[], None]
+    settings: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Table:
     """Everybody at it: who is asked, what may be spent, and how all waiting is ended."""
 
@@ -99,6 +110,15 @@ class Table:
 def seat(
     asked: Asked, *, environment: Mapping[str, str] | None = None, quiet: bool = False
 ) -> Table:
+    """Make clients, or load a model, to describe clips; see :func:`call`."""
+    who = call(asked, environment=environment, quiet=quiet)
+    panel = Panel(who.first, who.second, Prompt.read(asked.prompt), asked.view, who.settings)
+    return Table(panel, who.purse, who.stop)
+
+
+def call(
+    asked: Asked, *, environment: Mapping[str, str] | None = None, quiet: bool = False
+) -> Callers:
     """Make clients, or load a model.
 
     Args:
@@ -145,8 +165,7 @@ def seat(
         if asked.second_model is not None:
             second = client(asked.second_address or asked.address, asked.second_model)
             settings["second"] = asked.second_model
-    panel = Panel(first, second, Prompt.read(asked.prompt), asked.view, settings)
-    return Table(panel, purse, stopped.set)
+    return Callers(first, second, purse, stopped.set, settings)
 
 
 def _tell(line: str) -> None:

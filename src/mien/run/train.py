@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from mien.run.batches import seed_for
 from mien.run.log import Log
 from mien.run.loop import Loop
 from mien.tasks.conversation import by_utterance
-from mien.types import Objective, Specs, Stage, Unit
+from mien.types import Objective, Resolution, Specs, Stage, TaskSpec, Unit
 
 _BATCH_FOR_SCORING = 64
 
@@ -128,6 +128,8 @@ def _specs(manifest: Manifest, settings: RunConfig) -> dict[str, Any]:
                 where=str(manifest.path),
             )
     wanted = settings.data.tasks or list(found)
+    if any(stages[name].spread for name in settings.stages):
+        found = {name: _spread(spec) for name, spec in found.items()}
     if not wanted:
         raise DataError(
             "the manifest has no labels to train on",
@@ -137,6 +139,11 @@ def _specs(manifest: Manifest, settings: RunConfig) -> dict[str, Any]:
     chosen = {name: found[name] for name in wanted}
     talks = any(stages[name].unit is Unit.DIALOGUE for name in settings.stages)
     return by_utterance(chosen) if talks else chosen
+
+
+def _spread(spec: TaskSpec) -> TaskSpec:
+    """A task of classes as one of every frame."""
+    return replace(spec, resolution=Resolution.FRAME) if spec.categorical else spec
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,9 +286,12 @@ class _Training:
         model = assemble.build(stage, settings, specs)
         if handed and (prefixes := self._prefixes(name, settings)):
             new = assemble.receive(model, handed, prefixes)
+            if self.ancestor is not None and name == self.job.settings.stages[0]:
+                assemble.check_ground(model, self.ancestor)
             if not checkpoint.has_state(self.out / "state" / name):
                 self.log.rewind(name, -1)  # a kill may have come between this line and a state
-                self.log.write({"stage": name, "step": 0, "started_from": len(handed), "new": new})
+                line = {"stage": name, "step": 0, "started_from": len(handed), "new": new}
+                self.log.write(line | {"left": assemble.left_behind(handed, prefixes)})
         front_end = model.front_end
         front_end.fit(infer.batches(rows, specs, _BATCH_FOR_SCORING, front_end))
         objective = assemble.make_objective(stage, settings, specs, rows)

@@ -20,7 +20,6 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
@@ -33,7 +32,7 @@ from mien.parts.features import Standardise
 from mien.parts.media import FrameMedia
 from mien.parts.model import FRAMES, FrontEnd, Model, known_positions
 from mien.parts.tcn import TCN, fill_forward
-from mien.parts.temporal import FrameTransformer, Kept
+from mien.parts.temporal import FrameNorm, FrameTransformer, Kept
 from mien.parts.vision import CLIP_MEAN, CLIP_STD, VideoFrontEnd
 from mien.types import Output, Problem, Resolution, Specs, Stage, Unit, Windows
 
@@ -194,18 +193,6 @@ class Past:
     seen: Tensor | None = None  # (B, D), the last face
     tcn: Sequence[Tensor] = ()
     looked_at: Sequence[Kept] = field(default_factory=tuple)
-
-
-class FrameNorm(nn.BatchNorm1d):
-    """Batch norm over frames; a single one has no deviation, and is judged by those before it."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Frames (N, E), normalised."""
-        if self.training and len(x) < 2:
-            return F.batch_norm(
-                x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
-            )
-        return super().forward(x)
 
 
 class SequenceNetwork(nn.Module):

@@ -36,7 +36,7 @@ from mien.parts.pictures import Heard, MelPicture, Scenes, WeightedFaces
 from mien.parts.resnet import Extractor
 from mien.parts.triplets import TripletLoss
 from mien.parts.voicewear import VoiceWear
-from mien.parts.words import TextTower, Told, UtterancePool
+from mien.parts.words import Told, UtterancePool, WordTower
 from mien.systems.m2fnet_extractors import AudioNetwork, VisualNetwork
 from mien.types import Objective, Output, Problem, Resolution, Specs, Stage, Unit
 
@@ -115,7 +115,7 @@ class TextNetwork(nn.Module):
         specs: the tasks.
     """
 
-    def __init__(self, tower: TextTower, pool: str, dropout: float, specs: Specs) -> None:
+    def __init__(self, tower: WordTower, pool: str, dropout: float, specs: Specs) -> None:
         super().__init__()
         self.tower, self.pool = tower, UtterancePool(pool)
         self.drop = nn.Dropout(dropout)
@@ -155,7 +155,7 @@ class TextNetwork(nn.Module):
 def build_text(config: Config, specs: Specs) -> Model:
     """Front end and network that answer to what is said in an utterance and around it."""
     _check(specs)
-    tower = towers.text(config.words, config.words_revision)
+    tower = towers.words(config.words, config.words_revision)
     if config.tune:
         tower.tune()
     tokens = replace(tower.tokens, longest=min(tower.tokens.longest, config.longest))

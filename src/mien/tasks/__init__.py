@@ -14,9 +14,10 @@ from numpy.typing import ArrayLike
 from mien.errors import ConfigError, DataError, did_you_mean
 from mien.tasks import metrics
 from mien.tasks.action_units import ABAW_ACTION_UNITS
-from mien.tasks.affect import ABAW_AFFECT, ABAW_COMPOUND, ABAW_EXPRESSION
+from mien.tasks.affect import ABAW_AFFECT, ABAW_COMPOUND, ABAW_EXPRESSION, C_EXPR_DB
 from mien.tasks.classification import CREMA_D, DFEW, EMODB, MAFW, MER2023, MSP_IMPROV, RAVDESS
 from mien.tasks.conversation import IEMOCAP_DIALOGUES, MELD
+from mien.tasks.sentiment import HEADLINE, MOSI, SIMS, Polarity, protocol
 from mien.types import Objective, Problem, Resolution, Specs, TaskSpec
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ __all__ = [
     "activation",
     "decode",
     "default_metric",
+    "headline",
     "objective",
     "scores",
     "statistics",
@@ -37,6 +39,7 @@ NAMED: Mapping[str, TaskSpec] = {
     "abaw_affect": ABAW_AFFECT,
     "abaw_compound": ABAW_COMPOUND,
     "abaw_expression": ABAW_EXPRESSION,
+    "c_expr_db": C_EXPR_DB,
     "crema_d": CREMA_D,
     "dfew": DFEW,
     "emodb": EMODB,
@@ -44,8 +47,10 @@ NAMED: Mapping[str, TaskSpec] = {
     "mafw": MAFW,
     "meld": MELD,
     "mer2023": MER2023,
+    "mosi": MOSI,
     "msp_improv": MSP_IMPROV,
     "ravdess": RAVDESS,
+    "sims": SIMS,
 }
 """Published tasks by name. The ``name`` within each is the key under ``labels`` in a manifest."""
 
@@ -55,18 +60,22 @@ def objective(
     *,
     label_smoothing: float = 0.0,
     class_weights: Mapping[str, Tensor] | None = None,
-    regression: Literal["usual", "mse", "ccc"] = "usual",
+    regression: Literal["usual", "mae", "mse", "ccc"] = "usual",
+    own: Mapping[str, Objective] | None = None,
 ) -> Objective:
     """The tasks' own losses, summed where there are several.
 
     One of n and ordinal: cross-entropy. Many of n: binary cross-entropy. Regression: concordance
-    where a clip has many values (frames), squared error where it has one, or one of them for both.
+    where a clip has many values (frames), squared error where it has one, absolute error for a
+    sentiment score, as its field has it; or one of them for all.
 
     Args:
         specs: the tasks by name.
         label_smoothing: of the tasks with one answer out of n.
         class_weights: (C) by task: weights of classes, or of the presence of many labels.
-        regression: squared error (``mse``) or concordance (``ccc``), where not the usual one.
+        regression: absolute (``mae``) or squared error (``mse``) or concordance (``ccc``), where
+            not the usual one.
+        own: losses of tasks in the place of these, and further terms by other names.
     """
     from mien.parts.losses import Combined
 
@@ -76,10 +85,11 @@ def objective(
     for name in weights:
         if name not in specs:
             raise ConfigError(f"no task for class weights {name!r}: {did_you_mean(name, specs)}")
-    parts = [
-        (name, 1.0, _loss(name, spec, label_smoothing, weights.get(name), regression))
+    made = {
+        name: _loss(name, spec, label_smoothing, weights.get(name), regression)
         for name, spec in specs.items()
-    ]
+    }
+    parts = [(name, 1.0, loss) for name, loss in (made | dict(own or {})).items()]
     return parts[0][2] if len(parts) == 1 else Combined(parts)
 
 
@@ -98,10 +108,13 @@ def _loss(
         return losses.BinaryCrossEntropy(name, weights)
     if weights is not None:
         raise ConfigError(f"task {name!r} is a regression: it has no classes to weigh")
-    usual = "ccc" if spec.resolution is Resolution.FRAME else "mse"
-    if (usual if regression == "usual" else regression) == "ccc":
-        return losses.ConcordanceLoss(name)
-    return losses.MeanSquaredError(name)
+    usual = "ccc" if spec.resolution is Resolution.FRAME else "mae" if protocol(spec) else "mse"
+    made: dict[str, Callable[[str], Objective]] = {
+        "ccc": losses.ConcordanceLoss,
+        "mae": losses.MeanAbsoluteError,
+        "mse": losses.MeanSquaredError,
+    }
+    return made[usual if regression == "usual" else regression](name)
 
 
 def activation(spec: TaskSpec) -> Callable[[Tensor], Tensor]:
@@ -122,13 +135,23 @@ def activation(spec: TaskSpec) -> Callable[[Tensor], Tensor]:
 
 
 def default_metric(spec: TaskSpec) -> str:
-    """The score by which the task's field compares systems; more is better."""
+    """The score by which the task's field compares systems, or chooses an epoch."""
     if spec.problem is Problem.REGRESSION:
-        return "ccc"
+        return "mae" if protocol(spec) else "ccc"
     if spec.problem is Problem.MANY_OF_N:
         return "f1"
     usual = {Resolution.FRAME: "macro_f1", Resolution.UTTERANCE: "weighted_f1"}
     return usual.get(spec.resolution, "uar")
+
+
+def headline(spec: TaskSpec) -> tuple[str, ...]:
+    """The scores of a task that are shown first, and with intervals."""
+    if spec.categorical:
+        return ("war", "uar", "macro_f1", "weighted_f1", "ece")
+    if spec.problem is Problem.MANY_OF_N:
+        return ("f1",)
+    of = protocol(spec)
+    return ("ccc", "mae") if of is None else HEADLINE[of]
 
 
 def statistics(spec: TaskSpec) -> tuple[metrics.Statistic, ...]:
@@ -140,7 +163,8 @@ def statistics(spec: TaskSpec) -> tuple[metrics.Statistic, ...]:
         )
     if spec.problem is Problem.MANY_OF_N:
         return (metrics.Detection(spec.labels, spec.threshold, spec.invalid),)
-    return (metrics.Agreement(spec.labels, spec.invalid),)
+    of, agreement = protocol(spec), metrics.Agreement(spec.labels, spec.invalid)
+    return (agreement,) if of is None else (agreement, Polarity(of, spec.invalid))
 
 
 def scores(spec: TaskSpec, targets: ArrayLike, predictions: ArrayLike) -> dict[str, float]:

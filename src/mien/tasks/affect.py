@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from mien.types import Problem, Resolution, TaskSpec
 
 ABAW_AFFECT = TaskSpec(
@@ -48,3 +50,19 @@ ABAW_COMPOUND = TaskSpec(
     invalid=(-1.0,),
 )
 """C-EXPR-DB, 7 compound expressions, spelt as in the header of the challenge's submissions."""
+
+OTHER = "Other"
+
+C_EXPR_DB = replace(ABAW_COMPOUND, labels=(*ABAW_COMPOUND.labels, OTHER), aside=(OTHER,))
+"""The same with an eighth class to learn from, that nobody asks for."""
+
+BASICS = {
+    "Fearfully_Surprised": ("fear", "surprise"),
+    "Happily_Surprised": ("happiness", "surprise"),
+    "Sadly_Surprised": ("sadness", "surprise"),
+    "Disgustedly_Surprised": ("disgust", "surprise"),
+    "Angrily_Surprised": ("anger", "surprise"),
+    "Sadly_Fearful": ("sadness", "fear"),
+    "Sadly_Angry": ("sadness", "anger"),
+}
+"""The two basic emotions of each compound one."""

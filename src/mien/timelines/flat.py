@@ -2,7 +2,8 @@ r"""Timelines as a table, one row a window, for CSV and Parquet. Reading gives b
 
 A row holds the window's numbers under names that pandas, R and spreadsheets show as they are:
 ``emotion.happy``, ``emotion.uncertainty``, ``present.audio``, ``box.left``. ``emotion.top`` is
-there for people, and not read. ``timeline`` numbers the sources, since a source may come twice; on
+there for people, and not read. ``evidence`` holds as JSON why a window was answered so, where
+somebody asked. ``timeline`` numbers the sources, since a source may come twice; on
 the first row of each, ``about`` holds as JSON what belongs to the whole of it (duration, made_by,
 notes). A track without windows is a row without times, a source without tracks one without a track.
 
@@ -34,7 +35,12 @@ _FIRST: Mapping[str, Kind] = {
     "end": "number",
 }
 _BOX = ("left", "top", "width", "height")
-_LAST: Mapping[str, Kind] = {"voice": "text", "voice_score": "number", "about": "text"}
+_LAST: Mapping[str, Kind] = {
+    "voice": "text",
+    "voice_score": "number",
+    "evidence": "text",
+    "about": "text",
+}
 _PRESENT, _PLACE = "present", "box"
 _TOP, _UNSURE = "top", "uncertainty"
 
@@ -93,6 +99,9 @@ def _cells(window: Window, specs: Specs) -> Row:
         row["voice"] = window.voice
     if window.voice_score is not None:
         row["voice_score"] = window.voice_score
+    if window.evidence is not None:
+        why = window.evidence.to_dict()
+        row["evidence"] = json.dumps(why, ensure_ascii=False, allow_nan=False)
     return row
 
 
@@ -229,11 +238,15 @@ def _add(
         track["windows"].append(_window(columns, row))
 
 
-def _about(text: str) -> dict[str, Any]:
+def _parsed(text: str, where: str) -> Any:
     try:
-        values = json.loads(text)
+        return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise DataError(f"this is not JSON: {error}", where="about") from error
+        raise DataError(f"this is not JSON: {error}", where=where) from error
+
+
+def _about(text: str) -> dict[str, Any]:
+    values = _parsed(text, "about")
     if not isinstance(values, dict) or not values.keys() <= {"duration", "made_by", "notes"}:
         raise DataError("about holds duration, made_by and notes", where="about")
     return values
@@ -252,6 +265,8 @@ def _window(columns: Mapping[str, Column], row: Mapping[str, Any]) -> dict[str, 
             window["present"][column.item] = cell
         elif column.part == "box":
             box[column.item] = cell
+        elif name == "evidence":
+            window[name] = _parsed(cell, name)
         elif name in ("start", "end", "voice", "voice_score"):
             window[name] = cell
     if box:

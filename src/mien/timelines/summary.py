@@ -6,6 +6,7 @@ import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 
+from mien.timelines import reasons
 from mien.timelines.answers import clean, declared, sureness
 from mien.timelines.segments import Overall, Segment, overall, spans, steps, strongest
 from mien.types import Problem, Specs, TaskSpec, Timeline, Track
@@ -67,6 +68,19 @@ def _track(track: Track, timeline: Timeline, specs: Specs, n: int) -> Iterator[s
         yield from _wrapped(_mean(task, specs[task], whole, single), "  ", "    ")
         if not single:
             yield from _segments(strongest(track, task, specs[task], n), specs[task])
+        yield from _reasons(track, specs[task])
+    if found := reasons.cues(track.windows):
+        yield from _wrapped(clean(f"cues: {found}"), "  ", "    ")
+
+
+def _reasons(track: Track, spec: TaskSpec) -> Iterator[str]:
+    """Who carried the answers to a task, where somebody asked."""
+    if len(track.windows) == 1:
+        told = reasons.single(track.windows[0], spec)
+    else:
+        told = [reasons.often(steps(track.windows), spec)]
+    for line in filter(None, told):
+        yield from _wrapped(clean(line), "    ", "      ")
 
 
 def _presence(track: Track, timeline: Timeline) -> str:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 from mien.errors import DataError, did_you_mean
+from mien.evidence import Cue, Evidence, Moment, Reason, Verdict
 from mien.types import Timeline, Track, Window
 
 Kind = Literal["clip", "face", "voice"]
+T = TypeVar("T")
 
 # Beyond what is ever recorded or answered; sums and squares of such numbers are still numbers.
 _LATEST, _LARGEST = 1e9, 1e100
@@ -26,7 +28,22 @@ _WINDOW = {
     "box": False,
     "voice": False,
     "voice_score": False,
+    "evidence": False,
 }
+_EVIDENCE = {"reasons": False, "cues": False, "absent": False}
+_REASON = {
+    "task": True,
+    "label": True,
+    "margin": True,
+    "verdict": True,
+    "carried_by": False,
+    "shares": False,
+    "alone": False,
+    "drops": False,
+    "moments": False,
+}
+_MOMENT = {"start": True, "end": True, "drop": True, "by": False}
+_CUE = {"start": True, "end": True, "of": True, "text": True}
 
 
 def timeline_of(values: Any) -> Timeline:
@@ -89,10 +106,7 @@ def _track(values: Any) -> Track:
 
 def _window(values: Any) -> Window:
     found = _object(values, "a window", _WINDOW)
-    with _inside("start"):
-        start = _number(found["start"], low=-_LATEST, high=_LATEST)
-    with _inside("end"):
-        end = _number(found["end"], low=start, high=_LATEST)
+    start, end = _span(found)
     with _inside("scores"):
         scores = {_text(task): _scores(held) for task, held in _names(found["scores"]).items()}
     with _inside("uncertainty"):
@@ -106,6 +120,7 @@ def _window(values: Any) -> Window:
     with _inside("voice_score"):
         believed = found.get("voice_score")
         voice_score = None if believed is None else _number(believed)
+    why = found.get("evidence")
     return Window(
         start=start,
         end=end,
@@ -115,7 +130,15 @@ def _window(values: Any) -> Window:
         box=_box(found.get("box")),
         voice=voice,
         voice_score=voice_score,
+        evidence=None if why is None else evidence_of(why),
     )
+
+
+def _span(found: Mapping[str, Any]) -> tuple[float, float]:
+    with _inside("start"):
+        start = _number(found["start"], low=-_LATEST, high=_LATEST)
+    with _inside("end"):
+        return start, _number(found["end"], low=start, high=_LATEST)
 
 
 def _scores(values: Any) -> dict[str, float]:
@@ -134,6 +157,66 @@ def _box(values: Any) -> tuple[float, float, float, float] | None:
             raise DataError(f"a box is left, top, width and height, not {len(given)} numbers")
         left, top, width, height = (_number(value) for value in given)
         return left, top, width, height
+
+
+# -- evidence --------------------------------------------------------------------------------------
+
+
+def evidence_of(values: Any) -> Evidence:
+    """Read what :meth:`mien.evidence.Evidence.to_dict` gave, checked like a timeline."""
+    with _inside("evidence"):
+        found = _object(values, "evidence", _EVIDENCE)
+        return Evidence(
+            reasons=tuple(_each(found, "reasons", _reason)),
+            cues=tuple(_each(found, "cues", _cue)),
+            absent=tuple(_each(found, "absent", _text)),
+        )
+
+
+def _each(found: Mapping[str, Any], name: str, read: Callable[[Any], T]) -> Iterator[T]:
+    for index, held in enumerate(_list(found.get(name, []), name)):
+        with _inside(f"{name}[{index}]"):
+            yield read(held)
+
+
+def _reason(values: Any) -> Reason:
+    found = _object(values, "a reason", _REASON)
+    verdict = found["verdict"]
+    if verdict not in get_args(Verdict):
+        known = ", ".join(get_args(Verdict))
+        raise DataError(f"a verdict is one of {known}, not {_shown(verdict)}")
+    with _inside("margin"):
+        margin = _number(found["margin"])
+    return Reason(
+        task=_text(found["task"]),
+        label=_text(found["label"]),
+        margin=margin,
+        verdict=verdict,
+        carried_by=_text(found.get("carried_by", "")),
+        shares=_numbers(found, "shares"),
+        alone=_numbers(found, "alone"),
+        drops=_numbers(found, "drops"),
+        moments=tuple(_each(found, "moments", _moment)),
+    )
+
+
+def _moment(values: Any) -> Moment:
+    found = _object(values, "a moment", _MOMENT)
+    start, end = _span(found)
+    with _inside("drop"):
+        drop = _number(found["drop"])
+    return Moment(start=start, end=end, drop=drop, by=_numbers(found, "by"))
+
+
+def _cue(values: Any) -> Cue:
+    found = _object(values, "a cue", _CUE)
+    start, end = _span(found)
+    return Cue(start=start, end=end, of=_text(found["of"]), text=_text(found["text"]))
+
+
+def _numbers(found: Mapping[str, Any], name: str) -> dict[str, float]:
+    with _inside(name):
+        return {_text(key): _number(held) for key, held in _names(found.get(name, {})).items()}
 
 
 # -- values ----------------------------------------------------------------------------------------

@@ -1,0 +1,1 @@
+"""What can be seen and heard, measured and put in words."""
