@@ -73,7 +73,9 @@ def _objective(stage: str, *words: str) -> Objective:
         return tasks.objective({"emotion": EMOTION})
     objective = vaemo.STAGES[stage].objective
     assert objective is not None
-    return objective(_settings(*words), {})
+    made = objective(_settings(*words), {})
+    assert isinstance(made, Objective)
+    return made
 
 
 # -- sizes -----------------------------------------------------------------------------------------
