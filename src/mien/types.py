@@ -43,6 +43,10 @@ __all__ = [
 ]
 
 
+AROUND, TURN, SAID = "\x1d", "\x1e", "\x1f"
+"""What sets the parts of a told text apart (see :class:`mien.data.dialogues.Context`)."""
+
+
 class Problem(StrEnum):
     """What kind of answer a task asks for."""
 
@@ -324,6 +328,8 @@ class Stage:
         takes: ``config -> prefixes`` of what the stage before hands on, where this stage's own
             settings may want less than all of it; None takes all.
         windows: ``(config, training) -> Windows`` where rows are cut; None reads them whole.
+        context: ``config -> number`` of utterances on each side that a text is told with.
+        gives: a feature (B, D) of its output that becomes a feature of the rows, where asked for.
         spread: whether classes of clips are learned at each frame, and answered there.
     """
 
@@ -337,6 +343,8 @@ class Stage:
     takes: Callable[[Any], tuple[str, ...]] | None = None
     beside: tuple[str, ...] = ()
     windows: Callable[[Any, bool], Windows] | None = None
+    context: Callable[[Any], int] | None = None
+    gives: str | None = None
     spread: bool = False
 
 

@@ -181,6 +181,8 @@ def test_published_tasks_have_the_published_orders() -> None:
     assert named["ravdess"].labels.index("surprised") == 7  # file code 08
     assert named["abaw_expression"].labels.index("Other") == 7
     assert named["abaw_action_units"].labels[-2:] == ("AU25", "AU26")
+    assert named["meld"].labels.index("joy") == 4
+    assert named["iemocap_dialogues"].labels[-1] == "frustrated"
     assert named["abaw_compound"].labels.index("Sadly_Fearful") == 5
     assert named["abaw_affect"].labels == ("valence", "arousal")
     widths = {name: spec.width for name, spec in named.items()}
@@ -193,7 +195,9 @@ def test_published_tasks_have_the_published_orders() -> None:
         "crema_d": 6,
         "dfew": 7,
         "emodb": 7,
+        "iemocap_dialogues": 6,
         "mafw": 11,
+        "meld": 7,
         "mer2023": 6,
         "mosi": 1,
         "msp_improv": 4,
@@ -215,7 +219,8 @@ def test_labels_tell_published_tasks_apart() -> None:
 def test_published_tasks_survive_their_file_format(name: str) -> None:
     spec = tasks.NAMED[name]
     assert TaskSpec.from_dict(spec.to_dict()) == spec
-    frame = name.startswith(("abaw", "c_expr"))
-    assert spec.resolution is (Resolution.FRAME if frame else Resolution.CLIP)
+    often = {"abaw": Resolution.FRAME, "c": Resolution.FRAME, "meld": Resolution.UTTERANCE}
+    often["iemocap"] = Resolution.UTTERANCE
+    assert spec.resolution is often.get(name.partition("_")[0], Resolution.CLIP)
     if name not in ("mosi", "sims"):  # of which every value means something
         assert spec.invalid == ((-5.0,) if name == "abaw_affect" else (-1.0,))

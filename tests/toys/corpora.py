@@ -171,6 +171,55 @@ def dialogues(folder: Path, seed: int = 0) -> Path:
     return _write(folder, rows, [task])
 
 
+def conversations(folder: Path, seed: int = 0) -> Path:
+    """Words, and a vector of each modality an utterance; some lack one, and one all of them."""
+    random = np.random.default_rng(seed)
+    rows = []
+    for talk in range(20):
+        for turn in range(2 + talk % 4):
+            label = int(random.integers(3))
+            sizes = {"text": 6, "audio": 4, "visual": 5}
+            features = {
+                name: (random.normal(size=size) + label).round(3).tolist()
+                for name, size in sizes.items()
+            }
+            if (talk + turn) % 5 == 2:
+                del features[["text", "audio", "visual"][talk % 3]]
+            if talk == 5 and turn == 1:
+                features = {}
+            words = ["a b", "c d it", "the voice is e"][label]
+            rows.append(
+                {
+                    "id": f"d{talk}u{turn}",
+                    "dialogue": f"d{talk}",
+                    "turn": turn,
+                    "speaker": f"d{talk}-{turn % 2}",
+                    "split": _PARTS[talk % 4],
+                    "text": words + " f" * (turn % 3),
+                    "features": features,
+                    "labels": {"emotion": None if talk == turn == 2 else "xyz"[label]},
+                }
+            )
+    return _write(folder, rows, None)
+
+
+def sayings(folder: Path, seed: int = 0) -> Path:
+    """The words of conversations, and nothing else of them."""
+    path = conversations(folder, seed)
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    return _write(folder, [{k: v for k, v in row.items() if k != "features"} for row in rows], None)
+
+
+def voices(folder: Path, seed: int = 0) -> Path:
+    """Those recordings that have a sound, and nothing but it."""
+    path = recordings(folder, seed)
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    heard = [row for row in rows if "audio" in row["features"]]
+    return _write(
+        folder, [r | {"features": {"audio": r["features"]["audio"]}} for r in heard], None
+    )
+
+
 def texts(folder: Path, seed: int = 0) -> Path:
     """Sentences that say what they are, with letters of several bytes among them."""
     random = np.random.default_rng(seed)

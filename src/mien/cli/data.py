@@ -162,9 +162,43 @@ def prepare(
 
 
 @app.command()
+def scenes(
+    manifest: Annotated[Path, typer.Argument(help="Manifest whose rows name films.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="The new manifest (default: NAME.scenes.jsonl beside it)."),
+    ] = None,
+    frames: Annotated[int, typer.Option("--frames", help="Frames of a clip.")] = 15,
+    size: Annotated[int, typer.Option("--size", help="Side of frames and faces.")] = 112,
+    face_weights: FaceWeights = None,
+    jobs: Jobs = None,
+    root: Root = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Keep a few whole frames of each clip and all faces in them, with how large each is.
+
+    For systems that look at a scene and at everybody in it. Rows get features.scene, features.faces
+    and features.boxes. Interrupt it and give the same command again: what is finished is kept.
+
+    [dim]mien data scenes talks.prepared.jsonl[/dim]
+    """
+    from mien.run.scenes import How
+    from mien.run.scenes import scenes as run
+
+    how = How(frames=frames, size=size, weights=face_weights)
+    report = run(manifest, out=out, how=how, jobs=jobs, root=root, quiet=quiet or as_json)
+    say(report.to_dict(), as_json, report.text)
+    if report.errors:
+        raise typer.Exit(1)
+
+
+@app.command()
 def features(
-    manifest: Annotated[Path, typer.Argument(help="Manifest of prepared rows.")],
-    run: Annotated[Path, typer.Option("--run", help="A run that gives one vector a frame.")],
+    manifest: Annotated[Path, typer.Argument(help="Manifest of rows that the run reads.")],
+    run: Annotated[
+        list[Path], typer.Option("--run", help="Gives a vector a frame, or a row: then several do.")
+    ],
     out: Annotated[
         Path | None,
         typer.Option("--out", help="The new manifest (default: NAME.features.jsonl beside it)."),
@@ -179,14 +213,23 @@ def features(
     """Look at every frame once and keep the vector that a run makes of it, to train over time.
 
     Writes a folder of vectors and a new manifest that names them as features.face. Interrupt it
-    and give the same command again: what is finished is kept.
+    and give the same command again: what is finished is kept. Runs that make one vector of a whole
+    row, of its text, sound or pictures, write them into the new manifest itself, a Parquet file
+    with a column features.text, features.audio or features.visual for each.
 
     [dim]mien data features clips.prepared.jsonl --run runs/frames[/dim]
+
+    [dim]mien data features talks.jsonl --run runs/text --run runs/audio[/dim]
     """
     from mien.run.extract import extract
+    from mien.run.vectors import gather, whole_rows
 
+    if whole_rows(run):
+        made = gather(manifest, runs=run, out=out, batch=batch, root=root)
+        say(made.to_dict(), as_json, made.text)
+        return
     report = extract(
-        manifest, run=run, out=out, batch=batch, half=half, jobs=jobs, root=root,
+        manifest, run=run[0], out=out, batch=batch, half=half, jobs=jobs, root=root,
         quiet=quiet or as_json,
     )  # fmt: skip
     say(report.to_dict(), as_json, report.text)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,8 @@ from torch.utils.data import Dataset
 
 from mien.data import prepared, targets, tracks
 from mien.data.collate import collate
+from mien.data.dialogues import Context, dialogues, stacked
+from mien.data.features import WAVEFORM
 from mien.data.manifest import Manifest
 from mien.data.places import Place
 from mien.data.prepared import Bools, Indices, Source
@@ -43,7 +46,8 @@ class RowDataset(Dataset[Sample]):
         modalities: modality of the model -> feature of the rows. ``text`` means what is said, as
             its UTF-8 bytes, unless rows have a feature of this name.
         specs: tasks whose labels become targets.
-        unit: what a sample is.
+        unit: what a sample is; of texts, what is said is read although there are features of it.
+        context: utterances before and after each that are told with its text; None: its own alone.
     """
 
     def __init__(
@@ -53,14 +57,17 @@ class RowDataset(Dataset[Sample]):
         modalities: Mapping[str, str],
         specs: Specs,
         unit: Unit,
+        context: int | None = None,
     ) -> None:
         self.modalities, self.specs, self.unit = dict(modalities), dict(specs), unit
         self.place: Place = manifest.place
         self._where = str(manifest.path)
         known = {name for row in manifest.rows for name in row.features}
-        self._spoken = TEXT not in known
+        self._spoken = unit is Unit.TEXT or TEXT not in known
+        # Of a dialogue that was cut, too, everything that was said is at hand: words are no labels.
+        self._context = None if context is None else Context(manifest.rows, context)
         self._check_names(known)
-        self.items = _dialogues(rows) if unit is Unit.DIALOGUE else [[row] for row in rows]
+        self.items = dialogues(rows) if unit is Unit.DIALOGUE else [[row] for row in rows]
         self._check_rows()
         self._labelled = any(name in row.labels for row in rows for name in specs)
 
@@ -116,6 +123,10 @@ class RowDataset(Dataset[Sample]):
             return {name: self._of_dialogue(rows, spec) for name, spec in self.specs.items()}
         (row,) = rows
         return self._labels(row)
+
+    def members(self) -> list[list[str]]:
+        """The ids of the rows of each sample: its own, or those of a dialogue's utterances."""
+        return [[row.id for row in rows] for rows in self.items]
 
     def groups(self) -> dict[str, list[list[str | int | float | None]]]:
         """What samples can be compared by: their groups fields and speaker, where rows have any.
@@ -197,7 +208,8 @@ class RowDataset(Dataset[Sample]):
     def _source(self, row: Row, modality: str) -> Source:
         name = self.modalities[modality]
         if name == TEXT and self._spoken:
-            text = np.frombuffer((row.text or "").encode(), dtype=np.uint8)
+            words = (row.text or "") if self._context is None else self._context.told(row)
+            text = np.frombuffer(words.encode(), dtype=np.uint8)
             return prepared.of_array(text.astype(np.int64))
         return prepared.source(row, name, self.place)
 
@@ -208,25 +220,14 @@ class RowDataset(Dataset[Sample]):
         inputs: dict[str, Array] = {}
         mask: dict[str, Array] = {}
         for name in self.modalities:
-            found = [self._vector(row, name) if self._has(row, name) else None for row in rows]
-            vectors = [vector for vector in found if vector is not None]
-            if not vectors:
-                continue
-            sizes = {vector.shape for vector in vectors}
-            if len(sizes) > 1:
-                raise DataError(
-                    f"feature {name!r} has the shapes {sorted(sizes)} in one dialogue",
-                    where=f"dialogue {rows[0].dialogue!r}",
-                )
-            stack = np.zeros((len(rows), *sizes.pop()), dtype=np.result_type(*vectors))
-            mask[name] = np.array([vector is not None for vector in found])
-            stack[mask[name]] = vectors
-            inputs[name] = stack
+            found = stacked(rows, name, partial(self._vector, modality=name))
+            if found is not None:
+                inputs[name], mask[name] = found
         return inputs, mask
 
     def _vector(self, row: Row, modality: str) -> Array | None:
-        source = self._source(row, modality)
-        if not source.there:
+        source = self._source(row, modality) if self._has(row, modality) else None
+        if source is None or not source.there:
             return None
         array = source.whole()
         if array.ndim != 2 or len(array) != 1:
@@ -320,7 +321,11 @@ def group_of(row: Row) -> str:
 def _read(source: Source, positions: Indices | None) -> tuple[Array, Bools]:
     """All of an input, or the positions (T) that were chosen, and which of them are there."""
     if positions is None:
-        return source.whole(), source.mask
+        values, there = source.whole(), source.mask
+        if source.lazy and not source.steps and values.ndim == 1:  # sound, or it may seem a vector
+            short = max(0, WAVEFORM - len(values))
+            return np.pad(values, (0, short)), np.pad(there, (0, short))
+        return values, there
     return source.read(positions), source.mask[positions] & (positions >= 0)
 
 
@@ -337,25 +342,3 @@ def _blamed(row: Row) -> Iterator[None]:
 def _compared(row: Row) -> dict[str, str | int | float]:
     """What a row can be compared by; a groups field called "speaker" is the manifest's own word."""
     return ({} if row.speaker is None else {"speaker": row.speaker}) | row.groups
-
-
-def _dialogues(rows: Sequence[Row]) -> list[list[Row]]:
-    """The rows of each dialogue in the order of their turns."""
-    found: dict[str, list[Row]] = {}
-    for row in rows:
-        if row.dialogue is None:
-            raise DataError(
-                "a sample is a whole dialogue, and this row belongs to none",
-                where=f"row {row.id!r}",
-                fix='"dialogue": "NAME", "turn": 0 on every row',
-            )
-        found.setdefault(row.dialogue, []).append(row)
-    for name, members in found.items():
-        turns = [row.turn for row in members if row.turn is not None]
-        if turns and (len(turns) < len(members) or len(set(turns)) < len(turns)):
-            raise DataError(
-                "turns of a dialogue are given for every row, each once",
-                where=f"dialogue {name!r}",
-            )
-        members.sort(key=lambda row: row.turn or 0)  # without turns: in the order of the file
-    return list(found.values())

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -246,7 +246,9 @@ class ClapNative(nn.Module):
             is not longer are all the same. Training crops anywhere, evaluation in the middle.
     """
 
-    WINDOW, HOP = 1024, 480
+    WINDOW: ClassVar[int] = 1024
+    HOP: ClassVar[int] = 480
+    SIZE: ClassVar[int] = 1024  # of the transform
     FLOOR = 1e-10  # power of silence
 
     def __init__(
@@ -297,7 +299,7 @@ class ClapNative(nn.Module):
         hann = torch.hann_window(self.WINDOW, dtype=bank.dtype, device=bank.device)
 
         def power(frames: Tensor) -> Tensor:
-            return _mel_power(frames * hann, self.WINDOW, bank)
+            return _mel_power(frames * hann, self.SIZE, bank)
 
         mel = _in_parts(power, mirrored.unfold(1, self.WINDOW, self.HOP))
         return 10 * mel.clamp(min=self.FLOOR).log10().float()
@@ -336,7 +338,7 @@ class ClapNative(nn.Module):
 
     def _bank(self, device: torch.device) -> Tensor:
         """HTK's triangles, which are straight in Hz: (bins of the transform, F)."""
-        hertz = _bins(self.WINDOW, self.rate, device)
+        hertz = _bins(self.SIZE, self.rate, device)
         low, high = math.log1p(self.low / 700), math.log1p(self.high / 700)
         edges = torch.linspace(low, high, self.mels + 2, dtype=hertz.dtype, device=device)
         return _triangles(hertz, 700 * torch.expm1(edges))

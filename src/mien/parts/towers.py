@@ -30,6 +30,7 @@ from mien.parts.hub import TowerSource
 from mien.parts.quantised import FourBitText, check_means, check_source
 from mien.parts.small import FaceTower, VoiceTower
 from mien.parts.text import TextTower
+from mien.parts.words import WordTower
 
 __all__ = [
     "KINDS",
@@ -43,6 +44,7 @@ __all__ = [
     "Tower",
     "TowerSource",
     "VoiceTower",
+    "WordTower",
     "audio",
     "blueprint",
     "clap_audio",
@@ -56,11 +58,15 @@ __all__ = [
     "texts",
     "using",
     "vision",
+    "words",
 ]
 
 KINDS: dict[str, type[Tower]] = {
     cls.kind: cls
-    for cls in (ClipVision, ClipText, ClapAudio, TextTower, FourBitText, FaceTower, VoiceTower)
+    for cls in (
+        *(ClipVision, ClipText, ClapAudio, TextTower, FourBitText, WordTower),
+        *(FaceTower, VoiceTower),
+    )
 }
 
 _SHELVES = "towers"  # folder of a run
@@ -180,6 +186,11 @@ def texts(
         check_source(source)
         check_means()
     return cast("TextTower", open_tower(source))
+
+
+def words(name: str | Mapping[str, Any], revision: str | None = None) -> WordTower:
+    """An encoder of utterances with what surrounds them: a name on the hub, a folder, or values."""
+    return cast("WordTower", open_tower(TowerSource(WordTower.kind, name, revision)))
 
 
 def _said(name: str | Mapping[str, Any]) -> str | None:

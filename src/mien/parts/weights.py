@@ -24,6 +24,8 @@ def blank(kind: type[Tower], values: Mapping[str, Any]) -> Any:
 
 def pretrained(kind: type[Tower], folder: Path) -> Any:
     """A module with the weights of a folder, every name and shape checked."""
+    if (own := kind.opened(folder)) is not None:
+        return own
     values = own_section(kind, folder)
     given = kind.bare(
         hub.read_tensors(folder, lambda name: not name.startswith(kind.others)), values
@@ -31,8 +33,8 @@ def pretrained(kind: type[Tower], folder: Path) -> Any:
     with torch.device("meta"):
         empty = blank(kind, values)
     named = {name.removeprefix(kind.prefix): name for name in empty.state_dict()}
-    fitting = _fitting(given, {bare: empty.state_dict()[named[bare]] for bare in named}, folder)
-    return kind.filled(empty, {named[bare]: tensor for bare, tensor in fitting.items()})
+    found = fitting(given, {bare: empty.state_dict()[named[bare]] for bare in named}, folder)
+    return kind.filled(empty, {named[bare]: tensor for bare, tensor in found.items()})
 
 
 def own_section(kind: type[Tower], folder: Path) -> dict[str, Any]:
@@ -47,7 +49,7 @@ def own_section(kind: type[Tower], folder: Path) -> dict[str, Any]:
     return dict(values[kind.section])
 
 
-def _fitting(
+def fitting(
     given: Mapping[str, Tensor], wanted: Mapping[str, Tensor], folder: Path
 ) -> dict[str, Tensor]:
     """The tensors that a tower wants; one too many, too few or of another shape is an error."""

@@ -3,6 +3,7 @@
 ::
 
     id, group, fold     the sample, whose it is, and the fold it was tested in
+    rows                the rows that a dialogue is made of, in order; only of dialogues
     groups.NAME         what it can be compared by: speaker, and the manifest's groups
     scores.TASK         (P, C) after the task's activation
     targets.TASK        (P, 1) class indices, or (P, C) values; not annotated: NaN
@@ -28,7 +29,7 @@ from mien.run import checkpoint, folder
 from mien.run.infer import Answers, Floats, Predictions, Value
 from mien.types import Specs, TaskSpec
 
-_GROUPS = "groups."
+_GROUPS, _MEMBERS = "groups.", "rows"
 # How much a file may unfold to: honest answers repeat themselves, too, but not like this.
 _VALUES, _FOLD = 10**7, 100
 
@@ -40,6 +41,8 @@ def write(path: Path, found: Predictions, *, fold: int | None) -> None:
         "group": found.group,
         "fold": pa.array([fold] * len(found.ids), pa.int64()),
     }
+    if found.members:
+        table[_MEMBERS] = found.members
     for name, values in found.groups.items():
         table[_GROUPS + name] = _column(values)
     for name, answers in found.tasks.items():

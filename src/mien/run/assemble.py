@@ -21,7 +21,7 @@ from mien.errors import ConfigError, DataError, RunError, did_you_mean
 from mien.parts import towers
 from mien.parts.model import Model
 from mien.run import folder
-from mien.types import Objective, Specs, Stage
+from mien.types import Objective, Specs, Stage, Unit
 
 
 def build(stage: Stage, settings: RunConfig, specs: Specs) -> Model:
@@ -70,14 +70,18 @@ def dataset(
 
     Where the stage cuts rows into windows, ``training`` says for what they are cut.
     """
-    wanted = [*(getattr(settings.model, "modalities", None) or stage.modalities), *stage.beside]
+    chosen = getattr(settings.model, "modalities", None) or ()
+    # Of the modalities that are wanted, a stage may read some, or others that these are made of.
+    reads = [name for name in chosen if name in stage.modalities] or stage.modalities
+    wanted = [*reads, *stage.beside]
     stages: Mapping[str, Stage] = registry.system(settings.system).load().STAGES
     known = sorted({n for each in stages.values() for n in (*each.modalities, *each.beside)})
     unknown = [name for name in settings.data.inputs if name not in known]
     if unknown:
         raise ConfigError(f"data.inputs names {unknown[0]!r}: {did_you_mean(unknown[0], known)}")
     have = {name for row in manifest.rows for name in row.features}
-    if stage.windows is None:  # the bytes of a text are no moments that windows could be cut from
+    # The bytes of a text are no moments that windows could be cut from, nor vectors of a dialogue.
+    if stage.windows is None and stage.unit is not Unit.DIALOGUE:
         have |= {"text"} if any(row.text for row in manifest.rows) else set()
     inputs = {name: settings.data.inputs.get(name, name) for name in wanted}
     found = {name: source for name, source in inputs.items() if source in have}
@@ -95,7 +99,8 @@ def dataset(
                 fix=f"features.{inputs[name]} in its rows, or other stages: stages=[...]",
             )
     if stage.windows is None:
-        made = RowDataset(rows, manifest, found, specs, stage.unit)
+        context = None if stage.context is None else stage.context(settings.model)
+        made = RowDataset(rows, manifest, found, specs, stage.unit, context)
     else:
         windows = stage.windows(settings.model, training)
         made = WindowDataset(rows, manifest, found, specs, windows, training=training)
@@ -122,12 +127,13 @@ def with_dims(settings: RunConfig, rows: RowDataset) -> RunConfig:
     """Fill in the widths of feature vectors, for systems that read some, from the data."""
     if getattr(settings.model, "feature_dims", None) != {}:
         return settings
-    dims: dict[str, int] = {}
+    shapes: dict[str, tuple[int, ...]] = {}
     for index in range(len(rows)):
-        for name, array in rows[index].inputs.items():
-            dims.setdefault(name, int(array.shape[-1]))
-        if len(dims) == len(rows.modalities):
+        shapes |= {name: array.shape for name, array in rows[index].inputs.items()}
+        if len(shapes) == len(rows.modalities):
             break
+    # A text and a sound have no width.
+    dims = {name: shape[-1] for name, shape in shapes.items() if len(shape) > 1}
     model = settings.model.model_copy(update={"feature_dims": dims})
     return settings.model_copy(update={"model": model})
 

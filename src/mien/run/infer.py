@@ -21,7 +21,7 @@ from mien.run.batches import Collate, Seen
 from mien.run.overlap import Overlap
 from mien.run.repeats import Repeats
 from mien.tasks.smoothing import smoothed
-from mien.types import Batch, Objective, Output, Sample, Specs, TaskSpec
+from mien.types import Batch, Objective, Output, Sample, Specs, TaskSpec, Unit
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -69,8 +69,9 @@ class Predictions:
 
     ``groups`` holds what samples can be compared by, such as speaker or age: by name a list of
     values for each sample, one for all of it or one a position. ``support`` says of each sample how
-    far the network stands behind its answers, where it says so. ``seen`` says of samples that were
-    read in windows at which positions (P) each modality was there.
+    far the network stands behind its answers, where it says so. ``seen`` says of samples with more
+    than one position at which of them (P) each modality was there, where that is known. ``members``
+    names the rows that a sample was made of, the utterances of a dialogue, and is empty elsewhere.
     """
 
     ids: list[str] = field(default_factory=list)
@@ -81,6 +82,7 @@ class Predictions:
     groups: dict[str, list[list[Value]]] = field(default_factory=dict)
     support: list[float] = field(default_factory=list)
     seen: list[dict[str, Bools]] = field(default_factory=list)
+    members: list[list[str]] = field(default_factory=list)
 
     def present_at(self, index: int, position: int) -> dict[str, bool]:
         """Which modalities were there, at a position of a sample where that is known."""
@@ -117,6 +119,8 @@ def predict(
     found = Predictions(tasks={name: Answers() for name in specs})
     if isinstance(dataset, RowDataset):
         found.groups = dataset.groups()
+        if dataset.unit is Unit.DIALOGUE:
+            found.members = dataset.members()
     if isinstance(dataset, Cut):
         _in_windows(found, model, dataset, specs, batch_size)
         return found
@@ -246,8 +250,13 @@ def device_of(model: Model) -> torch.device:
 
 def collect(found: Predictions, batch: Batch, output: Output, specs: Specs) -> None:
     """Take a batch's answers apart into samples, without their padding."""
+    # An utterance is answered although nothing of it was recorded and nobody labelled it.
+    said = [len(rows) for rows in found.members[len(found.ids) : len(found.ids) + len(batch)]]
     found.ids += list(batch.ids)
     found.group += list(batch.group)
+    for place, count in enumerate(said):
+        seen = {name: mask[place, :count].numpy() for name, mask in batch.mask.items()}
+        found.seen.append({name: _longer(there, count) for name, there in seen.items()})
     if (support := output.aux.get("support")) is not None:
         found.support += support.tolist()
     for row in batch.present.tolist():
@@ -257,7 +266,7 @@ def collect(found: Predictions, batch: Batch, output: Output, specs: Specs) -> N
     )
     for name, spec in specs.items():
         scores = tasks.activation(spec)(output.logits[name].float())
-        real = _real_positions(batch, name, scores)
+        real = said if said and scores.ndim == 3 else _real_positions(batch, name, scores)
         answers = found.tasks[name]
         for row in range(len(batch)):
             part = scores[row, : real[row]] if scores.ndim == 3 else scores[row : row + 1]

@@ -277,10 +277,25 @@ def _timelines(
     for index, name in enumerate(found.ids):
         row = rows.get(name)
         windows = _windows(found, index, specs, row)
+        if found.members:
+            row = None  # a dialogue has several speakers
+            windows = _when_said(windows, [rows[member] for member in found.members[index]])
         source = (row.video or row.audio) if row is not None else None
         track = Track(id=(row.person or row.speaker or "clip") if row else "clip", windows=windows)
         timelines.append(Timeline(source=str(source or name), tracks=[track], made_by=made_by))
     return timelines
+
+
+def _when_said(windows: Sequence[Window], rows: Sequence[Row]) -> list[Window]:
+    """Utterances at the times that their rows state, where all of them do."""
+    spans = [(row.start, row.end) for row in rows]
+    timed = [(start, end) for start, end in spans if start is not None and end is not None]
+    if len(timed) < len(windows):
+        return list(windows)
+    return [
+        replace(window, start=start, end=end)
+        for window, (start, end) in zip(windows, timed, strict=True)
+    ]
 
 
 def _explained(timeline: Timeline, why: Explained, span: tuple[float, float], how: How) -> Timeline:

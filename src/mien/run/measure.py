@@ -61,10 +61,10 @@ def measure(
         overrides: ``key=value`` words.
     """
     settings = configuration.resolve(name, preset=preset, overrides=overrides)
-    if getattr(settings.model, "feature_dims", None) == {}:
-        return Measurement(settings.system, settings.preset, None, None)
     last = settings.stages[-1]
     stage = registry.system(name).load().STAGES[last]
+    if stage.gives is None and getattr(settings.model, "feature_dims", None) == {}:
+        return Measurement(settings.system, settings.preset, None, None)
     specs = classes
     if isinstance(specs, int):  # what is read in windows answers once a frame
         often = Resolution.CLIP if stage.windows is None else Resolution.FRAME

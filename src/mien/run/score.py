@@ -236,7 +236,10 @@ def table(found: Mapping[str, Any]) -> str:
     """Scores as lines: value, then 95 % intervals over clips and over groups."""
     lines = [_origin(found)]
     for name, body in found.get("tasks", {}).items():
-        lines.append(f"{name}: {body['clips']} clips of {body['groups']} groups")
+        said = f"{body['clips']} clips of {body['groups']} groups"
+        if body["answers"] > body["clips"]:
+            said = f"{body['answers']} answers in {said}"
+        lines.append(f"{name}: {said}")
         for key, drawn in body["intervals"].items():
             value = body["scores"][key]
             over = "  ".join(

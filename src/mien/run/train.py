@@ -25,6 +25,7 @@ from mien.run import answers, assemble, checkpoint, folder, infer, processes, sc
 from mien.run.batches import seed_for
 from mien.run.log import Log
 from mien.run.loop import Loop
+from mien.tasks.conversation import by_utterance
 from mien.types import Objective, Resolution, Specs, Stage, TaskSpec, Unit
 
 _BATCH_FOR_SCORING = 64
@@ -131,14 +132,19 @@ def _specs(manifest: Manifest, settings: RunConfig) -> dict[str, Any]:
         found = {name: _asked(spec, Resolution.FRAME) for name, spec in found.items()}
     elif all(stages[name].unit is Unit.TEXT for name in settings.stages):
         # A row of words is one moment, whatever the task asks of a film.
-        found = {name: _asked(spec, Resolution.CLIP) for name, spec in found.items()}
+        found = {
+            name: _asked(spec, Resolution.CLIP) if spec.resolution is Resolution.FRAME else spec
+            for name, spec in found.items()
+        }
     if not wanted:
         raise DataError(
             "the manifest has no labels to train on",
             where=str(manifest.path),
             fix='add "labels": {"emotion": "happy"} to its rows',
         )
-    return {name: found[name] for name in wanted}
+    chosen = {name: found[name] for name in wanted}
+    talks = any(stages[name].unit is Unit.DIALOGUE for name in settings.stages)
+    return by_utterance(chosen) if talks else chosen
 
 
 def _asked(spec: TaskSpec, often: Resolution) -> TaskSpec:
@@ -212,9 +218,9 @@ class _Training:
     def run(self) -> None:
         """Train all stages that are not finished, then score and write everything down."""
         settings = self.job.settings
-        settings = assemble.with_dims(
-            settings, self._dataset(settings, settings.stages[0], self._rows())
-        )
+        first = settings.stages[0]
+        if self.stages[first].gives is None:  # what makes vectors reads recordings
+            settings = assemble.with_dims(settings, self._dataset(settings, first, self._rows()))
         for name in settings.stages:
             if self.stages[name].beside:  # missed now, not when the stages before are done
                 self._dataset(settings, name, self._rows())

@@ -193,7 +193,7 @@ def _task(config: Config, specs: Specs) -> TaskSpec:
     """The task, whose classes are those that the towers have opinions about."""
     spec = next(iter(specs.values()))
     meant = set(config.voice_means.values()) - {NOBODY}
-    fits = spec.problem is Problem.ONE_OF_N and spec.resolution is Resolution.CLIP
+    fits = spec.problem is Problem.ONE_OF_N and spec.resolution is not Resolution.FRAME
     if len(specs) != 1 or not fits or not meant <= set(spec.labels):
         raise ConfigError(
             f"pocket answers one of {', '.join(sorted(meant))} a clip, and nothing else",

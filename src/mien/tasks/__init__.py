@@ -16,6 +16,7 @@ from mien.tasks import metrics
 from mien.tasks.action_units import ABAW_ACTION_UNITS
 from mien.tasks.affect import ABAW_AFFECT, ABAW_COMPOUND, ABAW_EXPRESSION, C_EXPR_DB
 from mien.tasks.classification import CREMA_D, DFEW, EMODB, MAFW, MER2023, MSP_IMPROV, RAVDESS
+from mien.tasks.conversation import IEMOCAP_DIALOGUES, MELD
 from mien.tasks.sentiment import HEADLINE, MOSI, SIMS, Polarity, protocol
 from mien.types import Objective, Problem, Resolution, Specs, TaskSpec
 
@@ -42,7 +43,9 @@ NAMED: Mapping[str, TaskSpec] = {
     "crema_d": CREMA_D,
     "dfew": DFEW,
     "emodb": EMODB,
+    "iemocap_dialogues": IEMOCAP_DIALOGUES,
     "mafw": MAFW,
+    "meld": MELD,
     "mer2023": MER2023,
     "mosi": MOSI,
     "msp_improv": MSP_IMPROV,
@@ -137,7 +140,8 @@ def default_metric(spec: TaskSpec) -> str:
         return "mae" if protocol(spec) else "ccc"
     if spec.problem is Problem.MANY_OF_N:
         return "f1"
-    return "macro_f1" if spec.resolution is Resolution.FRAME else "uar"
+    usual = {Resolution.FRAME: "macro_f1", Resolution.UTTERANCE: "weighted_f1"}
+    return usual.get(spec.resolution, "uar")
 
 
 def headline(spec: TaskSpec) -> tuple[str, ...]:
