@@ -12,9 +12,10 @@ Vectors are frozen, so everything trains in seconds. All trainings are `mien tra
 
 ``labels``
     MELD's transcripts through the sentence encoder, seven emotions. The trained run answers with
-    adjectives, with paraphrases and in another template; and each class in turn is left out of training and asked for by its name:
-    how well does the likeness to it tell its clips from others (area under the curve, 0.5 is
-    chance), and how often is it the answer? With random vectors of labels as the control.
+    adjectives, with paraphrases and in another template; and each class in turn is left out of
+    training and asked for by its name: how well does the likeness to it tell its clips from others
+    (area under the curve, 0.5 is chance), and how often is it the answer? With random vectors of
+    labels as the control.
 
     python benchmarks/label_guided.py --data ../shared/data --encoder FOLDER --out runs/labels
 
