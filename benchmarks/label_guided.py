@@ -12,9 +12,10 @@ Vectors are frozen, so everything trains in seconds. All trainings are `mien tra
 
 ``labels``
     MELD's transcripts through the sentence encoder, seven emotions. The trained run answers with
-    paraphrased labels; and each class in turn is left out of training and asked for by its name:
-    how well does the likeness to it tell its clips from others (area under the curve, 0.5 is
-    chance), and how often is it the answer? With random vectors of labels as the control.
+    adjectives, with paraphrases and in another template; and each class in turn is left out of
+    training and asked for by its name: how well does the likeness to it tell its clips from others
+    (area under the curve, 0.5 is chance), and how often is it the answer? With random vectors of
+    labels as the control.
 
     python benchmarks/label_guided.py --data ../shared/data --encoder FOLDER --out runs/labels
 
@@ -147,7 +148,9 @@ class Said:
     groups: list[str]
 
     @classmethod
-    def of(cls, runs: Sequence[Path], data: Path, labels: str | None = None) -> Said:
+    def of(
+        cls, runs: Sequence[Path], data: Path, labels: str | Mapping[str, Any] | None = None
+    ) -> Said:
         """What runs say of the test rows of a manifest."""
         every = []
         for place in runs:
@@ -310,10 +313,11 @@ def labels(setup: Setup) -> None:
     runs = [setup.fit(f"meld/all/{seed}", whole, *words, seed=seed) for seed in setup.seeds]
     own = Said.of(runs, tested)
     print(f"MELD, own labels             weighted F1 {own.score('weighted_f1')}", flush=True)
-    other = Said.of(runs, tested, "meld7_paraphrased")
-    print(f"MELD, paraphrased            weighted F1 {other.score('weighted_f1')}")
-    print(f"paraphrased minus own        {other.minus(own, 'weighted_f1')}")
-    print(f"paraphrased minus own (acc.) {other.minus(own, 'war')}", flush=True)
+    template = {"labels": list(MELD), "templates": ["the feeling of this person is {label}"]}
+    for given in ("meld7_adjectives", "meld7_paraphrased", template):
+        other, name = Said.of(runs, tested, given), given if isinstance(given, str) else "template"
+        for key in ("weighted_f1", "war"):
+            print(f"{name} {key} {other.score(key)}, minus own {other.minus(own, key)}", flush=True)
     for name in MELD:
         for kind in ("sentences", "random"):
             _held_out(setup, rows, tested, name, kind)

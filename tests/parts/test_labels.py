@@ -21,6 +21,7 @@ from mien.parts import labels
         ("iemocap4", 4),
         ("iemocap6", 6),
         ("meld7", 7),
+        ("meld7_adjectives", 7),
         ("meld7_paraphrased", 7),
     ],
 )
