@@ -115,7 +115,7 @@ class Cue:
     Args:
         start: its first second, on the clock of the source.
         end: where it ends.
-        of: what it is a cue of: ``face``, ``voice`` or ``speech``.
+        of: what it is a cue of: ``face``, ``expression``, ``voice`` or ``speech``.
         text: what it is.
     """
 

@@ -70,6 +70,22 @@ def test_each_file_gets_a_page_and_timelines_that_agree(
     assert "AI Act" in found.text
 
 
+def test_reasons_reach_every_file_and_the_page(film: Path, run: Path, tmp_path: Path) -> None:
+    plain = watch.predict([film], run, out=tmp_path, quiet=True)
+    options = watch.Options(explain=True)
+    found = watch.predict([film], run, out=tmp_path, options=options, quiet=True)
+    assert "finished before" not in found.text, "it is another question"
+    kept = {form: formats.read(tmp_path / f"film.{form}")[0] for form in watch.FORMS}
+    assert kept["json"] == kept["csv"] == kept["parquet"]
+    for (_, asked), (_, bare) in zip(kept["json"], plain.timelines[0], strict=True):
+        assert asked.scores == bare.scores
+        assert asked.evidence is not None
+        assert [reason.task for reason in asked.evidence.reasons] == list(asked.scores)
+    page = (tmp_path / "film.html").read_text(encoding="utf-8")
+    assert "further answers to each" in page
+    assert ">carried by<" in page
+
+
 def test_a_folder_is_watched_and_what_is_broken_is_one_line(
     films: Path, run: Path, tmp_path: Path
 ) -> None:

@@ -126,6 +126,18 @@ def test_the_one_that_is_needed_and_enough_is_named() -> None:
     assert said[1].told == "audio and video agree"
 
 
+def test_who_is_named_carries_the_moments_and_not_what_is_there_all_along() -> None:
+    """A voice that hums along is no reason for what a face showed once."""
+    hums, shows = sample(64, audio=0.05, video=0.0), sample(64, audio=0.0, video=0.0)
+    hums.inputs["video"][40:48] = 1.0
+    for name in ("audio", "video"):
+        shows.inputs[name][40:48] = 1.0
+    one, both = (reason(found) for found in explained(Weighed("sum"), [hums, shows]))
+    assert one.alone == pytest.approx({"audio": 3.2, "video": 8.0}, abs=1e-4)
+    assert (one.verdict, one.carried_by) == ("one", "video")
+    assert (both.verdict, both.carried_by) == ("agree", "")
+
+
 def test_what_is_absent_is_never_blamed() -> None:
     masked = Sample(
         id="masked",

@@ -123,6 +123,19 @@ def test_a_value_is_carried_by_who_moves_it_away_from_that_of_nothing(
     assert credit.judge(VALUE, np.array(values), 0) == (verdict, source)
 
 
+def test_an_answer_hangs_on_moments_only_where_they_take_much_of_it() -> None:
+    drops, apart = np.array([0.1, 4.0, 3.0, 0.1]), np.array([[0.1, 4.0, 3.0, 0.1], [0, 1, 0.4, 9]])
+    found = credit.moments(8.0, drops, apart)
+    assert found is not None
+    assert found.tolist() == pytest.approx([1 - 1.4 / 7, 0.0]), "of the strong ones only"
+    assert credit.moments(80.0, drops, apart) is None
+    assert credit.moments(8.0, -drops, apart) is None
+    assert credit.moments(8.0, drops, apart[:1]) is None, "one is not compared"
+    assert credit.moments(8.0, drops[:0], apart[:, :0]) is None
+    assert credit.judge(ONE, np.array([0.0, 5, 3, 8]), 0, 0.75, found) == ("one", 0)
+    assert credit.judge(ONE, np.array([0.0, 5, 3, 8]), 0, 0.9, found).source == -1
+
+
 def test_calibration_leaves_hardly_anybody_named_where_both_agree() -> None:
     random = np.random.default_rng(0)
     strengths = random.normal(0.5, 0.2, 200).tolist()

@@ -113,6 +113,10 @@ Explain = Annotated[
     bool,
     typer.Option("--explain", help="Also say which modality carried each answer, and when."),
 ]
+CuesFile = Annotated[
+    Path | None,
+    typer.Option("--cues", help="Cues to show beside the answers, as mien data cues leaves them."),
+]
 Again = Annotated[bool, typer.Option("--again", help="Watch also what an earlier call finished.")]
 SystemName = Annotated[str, typer.Argument(help="A system, as in [bold]mien systems[/bold].")]
 ManifestPath = Annotated[

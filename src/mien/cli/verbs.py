@@ -15,6 +15,7 @@ from mien.cli.describe import describe
 from mien.cli.options import (
     Again,
     ConfigFile,
+    CuesFile,
     DetectorKind,
     DetectorName,
     Explain,
@@ -289,6 +290,7 @@ def predict(
     frames: FramesRun = None,
     labels: Labels = None,
     explain: Explain = False,
+    cues: CuesFile = None,
     jobs: Jobs = None,
     again: Again = False,
     as_json: Json = False,
@@ -330,6 +332,7 @@ def predict(
         mouth=mouth,
         frames=frames,
         explain=explain,
+        cues=cues,
     )
     silent = quiet or as_json
     found = watch.predict(

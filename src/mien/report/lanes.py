@@ -215,6 +215,7 @@ def _cues(why: Why, axis: Axis) -> Iterator[str]:
     for of in dict.fromkeys(cue.of for cue in why.cues):
         own = [cue for cue in why.cues if cue.of == of]
         spans = axis.units(np.array([(cue.start, cue.end) for cue in own], dtype=np.float64))
+        spans[:, 1] = np.maximum(spans[:, 1], spans[:, 0] + WIDE // 200)  # one picture is seen, too
         runs = _apart(spans, [cue.text for cue in own])
         blocks = "".join(_block(run, 0, _STRIP + 1) for run in runs)
         shapes = f'<path class="there" d="{blocks}"/>'

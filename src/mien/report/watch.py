@@ -25,6 +25,7 @@ from mien.run.predict import Predictor, Watched
 from mien.run.progress import Bar
 from mien.run.say import lines
 from mien.run.sequenced import SequencePredictor
+from mien.run.witness import Witness
 from mien.timelines import formats
 from mien.timelines.summary import said
 from mien.types import Specs, Timeline
@@ -55,6 +56,7 @@ class Options:
         frames: the run that makes vectors of frames, for one that reads them over time.
         batch_size: windows that are answered together.
         explain: also say why: which modality carried an answer, and when.
+        cues: file of cues to show beside the answers.
     """
 
     faces: Literal["all", "largest"] = "all"
@@ -69,6 +71,7 @@ class Options:
     frames: Path | None = None
     batch_size: int = 8
     explain: bool = False
+    cues: Path | None = None
 
     def __post_init__(self) -> None:
         for name in ("window", "hop"):
@@ -124,7 +127,7 @@ def predict(
     job = _Job(run, options or Options(), loaded.specs)
     folder = out if out is not None and not out.suffix else None
     harvest = _watch(job, loaded, files, folder, jobs, again, quiet)
-    rows = {path: loaded.predict(path, explain=job.options.explain) for path in manifests}
+    rows = {path: job.said(loaded, path) for path in manifests}
     harvest.timelines += [timeline for found in rows.values() for timeline in found]
     if folder is not None:
         for path, found in rows.items():
@@ -248,25 +251,38 @@ class _Job:
         how = How() if options.explain else None
         return Predictor(run, view, detector, batch_size=options.batch_size, how=how)
 
+    def said(self, run: Run, path: Path) -> list[Timeline]:
+        """What the run says of the rows of a manifest."""
+        manifest = run.read(path)
+        found = run.predict(manifest, explain=self.options.explain)
+        if self.options.cues is None:
+            return found
+        own = [row.id for row in manifest.rows] if len(found) == len(manifest.rows) else []
+        return Witness(self.options.cues).beside(found, own)
+
     def watch(self, predictor: Predictor, path: Path, progress: Any = None) -> Watched:
         turns = self.options.turns or beside(path)
-        return predictor.predict(
+        watched = predictor.predict(
             path,
             turns=read_turns(turns) if turns is not None else (),
             who=self.options.who,
             progress=progress,
         )
+        if self.options.cues is None:
+            return watched
+        (timeline,) = Witness(self.options.cues).beside([watched.timeline])
+        return replace(watched, timeline=timeline)
 
     def key(self, path: Path) -> str:
         """What a result depends on: the file, the runs, and how it was looked at."""
-        frames = self.options.frames
+        frames, cues = self.options.frames, self.options.cues
         turns = self.options.turns or beside(path)
         parts = [
             checkpoint.digest(path),
             checkpoint.digest(self.run / folder.MODEL),
             "" if frames is None else checkpoint.digest(frames / folder.MODEL),
             repr(self.options),
-            checkpoint.digest(turns) if turns is not None else "",
+            *("" if given is None else checkpoint.digest(given) for given in (turns, cues)),
         ]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 

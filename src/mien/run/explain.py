@@ -25,7 +25,7 @@ from mien.parts.model import FrontEnd, Model
 from mien.run import infer
 from mien.run.hiding import Asked, AskedWindows, Given, Hiding, Rows, Subjects, Windowed
 from mien.tasks import credit
-from mien.types import Sample, Specs, TaskSpec
+from mien.types import Problem, Sample, Specs, TaskSpec
 
 Floats = NDArray[np.float64]
 
@@ -115,7 +115,8 @@ class Explained:
         scores = self._at(spec, position)
         (output,) = credit.answered(spec, scores[-1])[:1]
         margins = credit.margin(spec, scores, output)
-        return credit.strength(credit.leads(spec, margins, output))
+        hangs = self._hangs(spec, margins, self._drops(spec, position, output, margins))
+        return credit.strength(credit.leads(spec, margins, output)) if hangs is None else hangs
 
     def _at(self, spec: TaskSpec, position: int) -> Floats:
         scores = self.sets[spec.name]
@@ -131,10 +132,12 @@ class Explained:
         few: bool,
     ) -> Reason:
         margins = credit.margin(spec, self._at(spec, position), output)
-        named = credit.judge(spec, margins, output, how.least)
+        drops = self._drops(spec, position, output, margins)
+        hangs = self._hangs(spec, margins, drops)
+        named = credit.judge(spec, margins, output, how.least, hangs)
         shares, whole = credit.shapley(margins), len(margins) - 1
         bits = {name: 1 << source for source, name in enumerate(self.sources)}
-        moments = list(self._moments(spec, position, output, float(margins[-1]), span))
+        moments = list(self._moments(drops, span))
         if few and moments:
             moments = [max(moments, key=lambda moment: moment.drop)]
         return Reason(
@@ -149,28 +152,30 @@ class Explained:
             moments=tuple(moments),
         )
 
-    def _moments(
-        self,
-        spec: TaskSpec,
-        position: int,
-        output: int,
-        margin: float,
-        span: tuple[float, float],
-    ) -> Iterator[Moment]:
+    def _drops(self, spec: TaskSpec, position: int, output: int, margins: Floats) -> Floats:
+        """(1 + M or 1, N) by how much the margin falls without each stretch, of all and of one."""
+        at = min(position, self.all_of[spec.name].shape[1] - 1)
+        without = self.all_of[spec.name][None, :, at]
+        ones = self.of_one[spec.name][:, :, at]
+        return np.asarray(margins[-1] - credit.margin(spec, np.vstack([without, ones]), output))
+
+    def _hangs(self, spec: TaskSpec, margins: Floats, drops: Floats) -> Floats | None:
+        """How far each source carries the moments on which the answer hangs, if it hangs on any."""
+        regression = spec.problem is Problem.REGRESSION
+        lead = float(margins[-1] - margins[0] if regression else margins[-1])
+        way = -1.0 if lead < 0 else 1.0
+        return credit.moments(lead, way * drops[0], way * drops[1:])
+
+    def _moments(self, drops: Floats, span: tuple[float, float]) -> Iterator[Moment]:
         start, end = span
         if end <= start:
             return  # nobody knows how long it lasts
-        for number in range(self.pieces):
-            at = min(position, self.all_of[spec.name].shape[1] - 1)
-            without = self.all_of[spec.name][number, at]
-            apart = self.of_one[spec.name]
-            ones = apart[:, number, at] if len(apart) else np.zeros((0, spec.width))
-            drop = margin - credit.margin(spec, np.vstack([without, ones]), output)
+        for number, (drop, *apart) in enumerate(drops.T.tolist()):
             yield Moment(
                 start=start + (end - start) * number / self.pieces,
                 end=start + (end - start) * (number + 1) / self.pieces,
-                drop=float(drop[0]),
-                by=dict(zip(self.sources, drop[1:].tolist(), strict=bool(len(ones)))),
+                drop=drop,
+                by=dict(zip(self.sources, apart, strict=False)),  # of one source there is no by
             )
 
 

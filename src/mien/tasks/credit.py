@@ -28,6 +28,8 @@ says on what it was measured."""
 _FLOOR = 1e-9  # a probability below this tells nothing more: margins end at 20.7
 _LOWEST = 0.5  # below this the others give more than half as much
 _LITTLE = 1e-12
+_STRONG = 0.25  # share of the greatest drop from which a stretch of time is one of those that count
+_HANGS = 0.25  # share of the lead that goes with these, where an answer hangs on moments
 _STILL = 0.05  # share of a dimension's range that is no way at all
 
 
@@ -155,7 +157,34 @@ def _without(shares: Floats) -> Floats:
     return shares[[whole ^ 1 << source for source in range(len(shares).bit_length() - 1)]]
 
 
-def judge(spec: TaskSpec, margins: Floats, output: int, least: float = LEAST) -> Named:
+def moments(lead: float, drops: Floats, apart: Floats) -> Floats | None:
+    """(M) the same strength, of the moments on which an answer hangs; None where it hangs on none.
+
+    What a source at rest happens to say is spread over all of a clip, and does not count here.
+
+    Args:
+        lead: of the answer.
+        drops: (N) of the lead, without each stretch of time.
+        apart: (M, N) of the lead, without each stretch of one source.
+    """
+    if len(apart) < 2 or not len(drops) or drops.max() <= 0:
+        return None
+    strong = drops >= _STRONG * drops.max()
+    if drops[strong].sum() < _HANGS * abs(lead):
+        return None
+    totals = apart[:, strong].sum(1)
+    others = np.array([np.delete(totals, source).max() for source in range(len(totals))])
+    known = totals > _LITTLE
+    return np.where(known, np.clip(1 - others / np.where(known, totals, 1), 0, None), 0.0)
+
+
+def judge(
+    spec: TaskSpec,
+    margins: Floats,
+    output: int,
+    least: float = LEAST,
+    hangs: Floats | None = None,
+) -> Named:
     """Who carried an answer.
 
     A source is named that gives at least half of the lead alone, while all others without it fall
@@ -166,13 +195,14 @@ def judge(spec: TaskSpec, margins: Floats, output: int, least: float = LEAST) ->
         margins: (S) of the output, by :func:`margin`.
         output: which one.
         least: the share, above a half.
+        hangs: the strengths (M) by :func:`moments`, which count instead where there are some.
     """
     if len(margins) == 2:
         return Named("only", 0)
     shares = leads(spec, margins, output)
     if not shares.any():
         return Named("nothing")
-    strengths = strength(shares)
+    strengths = strength(shares) if hangs is None else hangs
     best = int(strengths.argmax())
     if strengths[best] >= least:
         return Named("one", best)
