@@ -111,7 +111,8 @@ def test_the_verbs_are_these() -> None:
     assert set(VERBS) == {
         "demo", "systems", "train", "evaluate", "report", "predict", "pretrain", "convert",
         "doctor", "data check", "data import", "data prepare", "data synthetic", "data embed",
-        "data features", "data submission", "data cues", "describe", "ask",
+        "data features", "data submission", "data cues", "data align", "data scenes",
+        "describe", "ask",
     }  # fmt: skip
     said = well("--help")
     for verb in VERBS:

@@ -54,10 +54,10 @@ class TrainConfig(Settings):
     min_lr: float = Field(0.0, ge=0)
     warmup_epochs: float = Field(0.0, ge=0)
     schedule: Literal["cosine", "step"] = Field(
-        "cosine", description="of the rate after the warm-up: down to min_lr, or times gamma"
+        "cosine", description="of the rate after the warm-up: down to min_lr, or times step_factor"
     )
-    gamma: float = Field(0.1, gt=0, le=1, description="factor of schedule=step")
-    gamma_epochs: int = Field(50, ge=1, description="epochs between two steps of schedule=step")
+    step_factor: float = Field(0.1, gt=0, le=1, description="factor of schedule=step")
+    step_epochs: int = Field(50, ge=1, description="epochs between two steps of schedule=step")
     weight_decay: float = Field(0.05, ge=0)
     optimizer: Literal["adamw", "sgd"] = "adamw"
     momentum: float = Field(0.9, ge=0, lt=1, description="of sgd")

@@ -167,7 +167,7 @@ def test_a_warm_up_begins_at_zero() -> None:
 
 
 def test_steps_go_down_by_a_factor_every_few_epochs_to_a_floor() -> None:
-    config = _config(lr=0.8, min_lr=0.15, epochs=7, schedule="step", gamma=0.5, gamma_epochs=2)
+    config = _config(lr=0.8, min_lr=0.15, epochs=7, schedule="step", step_factor=0.5, step_epochs=2)
     rates = [optimizer.rate(step, steps=21, warmup=0, config=config) for step in range(1, 22)]
     assert rates == pytest.approx([0.8] * 6 + [0.4] * 6 + [0.2] * 6 + [0.15] * 3)
 

@@ -81,7 +81,7 @@ def test_the_official_recipe() -> None:
         settings = config.resolve("textualized", preset=preset).train
         assert (settings.optimizer, settings.momentum) == ("sgd", 0)
         assert (settings.lr, settings.min_lr) == (3e-3, 1e-7)
-        assert (settings.schedule, settings.gamma, settings.gamma_epochs) == ("step", 0.5, 18)
+        assert (settings.schedule, settings.step_factor, settings.step_epochs) == ("step", 0.5, 18)
         assert (settings.clip_norm, settings.batch_size, settings.patience) == (0.3, 4, 50)
     model = config.resolve("textualized", preset="published").model.model_dump()
     assert (model["rank"], model["alpha"], model["adapter_dropout"]) == (8, 8, 0.05)

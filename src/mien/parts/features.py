@@ -40,6 +40,7 @@ class Standardise(FrontEnd):
     ) -> tuple[Tensors, Tensors]:
         """``inputs[m]`` (B, L, D), standardised; masks as they are."""
         del chosen  # every position is read
+        _no_words(inputs)
         made = dict(inputs)
         for name in self.dims.keys() & inputs.keys():
             values = self._checked(name, inputs[name])
@@ -52,6 +53,7 @@ class Standardise(FrontEnd):
         """Learn mean and deviation of every feature, in double precision and one pass."""
         sums = {name: _Moments(width) for name, width in self.dims.items()}
         for batch in batches:
+            _no_words(batch.inputs)
             for name in self.dims.keys() & batch.inputs.keys():
                 sums[name].add(self._checked(name, batch.inputs[name])[batch.mask[name]])
         for name, moments in sums.items():
@@ -60,17 +62,22 @@ class Standardise(FrontEnd):
             getattr(self, f"{name}_scale").copy_(scale)
 
     def _checked(self, name: str, values: Tensor) -> Tensor:
-        if values.ndim == 2 and not values.is_floating_point():
-            raise DataError(
-                f"{name} holds words as they are written, and vectors of them are needed",
-                fix=f"features.{name} in its rows, or model.modalities without {name}",
-            )
         if values.ndim != 3 or values.shape[2] != self.dims[name]:
             raise DataError(
                 f"{name} holds {tuple(values.shape)}, not (clips, positions, {self.dims[name]})",
                 fix=f"model.feature_dims.{name}={values.shape[-1]}, or another feature of the data",
             )
         return values.float()
+
+
+def _no_words(inputs: Mapping[str, Tensor]) -> None:
+    """Refuse texts that nobody made vectors of, as they would be read by nobody."""
+    for name, values in inputs.items():
+        if values.ndim == 2 and not values.is_floating_point():
+            raise DataError(
+                f"{name} holds words as they are written, and vectors of them are needed",
+                fix=f"features.{name} in its rows, or model.modalities without {name}",
+            )
 
 
 class _Moments:

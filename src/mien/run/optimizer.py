@@ -76,7 +76,7 @@ def rate(step: int, *, steps: int, warmup: int, config: TrainConfig) -> float:
         return config.lr * step / max(1, warmup)
     if config.schedule == "step":
         epoch = max(0, step - 1) * config.epochs // max(1, steps)  # the first step is 1
-        return max(config.min_lr, config.lr * config.gamma ** (epoch // config.gamma_epochs))
+        return max(config.min_lr, config.lr * config.step_factor ** (epoch // config.step_epochs))
     progress = min(1.0, (step - warmup) / max(1, steps - warmup))
     return config.min_lr + (config.lr - config.min_lr) * 0.5 * (1 + math.cos(math.pi * progress))
 
