@@ -110,6 +110,15 @@ def test_low_rank_updates_go_to_the_usual_layers(kind: str, tmp_path: Path) -> N
     assert {tower.layer(name) for name in learned} == {1, 2}
 
 
+@every_kind
+def test_layers_lie_one_above_the_other(kind: str, tmp_path: Path) -> None:
+    classifier(tmp_path, kind)
+    tower = towers.texts(str(tmp_path))
+    found = [tower.layer(name) for name, _ in tower.named_parameters()]
+    assert found == sorted(found)
+    assert set(found) == set(range(tower.depth + 1))
+
+
 def test_old_names_of_norms_are_known(tmp_path: Path) -> None:
     own = classifier(tmp_path, "bert")
     old = {}

@@ -24,8 +24,6 @@ def blank(kind: type[Tower], values: Mapping[str, Any]) -> Any:
 
 def pretrained(kind: type[Tower], folder: Path) -> Any:
     """A module with the weights of a folder, every name and shape checked."""
-    if (own := kind.opened(folder)) is not None:
-        return own
     values = own_section(kind, folder)
     given = kind.bare(
         hub.read_tensors(folder, lambda name: not name.startswith(kind.others)), values
