@@ -7,8 +7,17 @@ from typing import Any
 
 import pytest
 
+from mien import importers
 from mien.errors import ConfigError
+from mien.importers import cmu_mosei
 from mien.parts import labels
+from mien.tasks import classification, conversation
+
+
+def _imported(name: str) -> tuple[str, ...]:
+    task = importers.named(name).task
+    assert task is not None
+    return task.labels
 
 
 @pytest.mark.parametrize(
@@ -34,6 +43,29 @@ def test_known_sets_are_there(name: str, count: int) -> None:
     said = labels.sentences(found)
     assert len(said) == count
     assert all(sentence.startswith("the speaker feels ") for some in said for sentence in some)
+
+
+@pytest.mark.parametrize(
+    ("name", "published"),
+    [
+        ("iemocap4", classification.IEMOCAP.labels),
+        ("iemocap4", _imported("iemocap")),
+        ("iemocap6", conversation.IEMOCAP_DIALOGUES.labels),
+        ("iemocap6", _imported("iemocap-6")),
+        ("meld7", conversation.MELD.labels),
+        ("meld7", _imported("meld")),
+        ("meld7_adjectives", conversation.MELD.labels),
+        ("meld7_paraphrased", conversation.MELD.labels),
+        ("emotion6_mosei", cmu_mosei.EMOTIONS),
+    ],
+)
+def test_a_set_has_the_names_that_its_corpus_has(name: str, published: tuple[str, ...]) -> None:
+    assert labels.named(name).names == published
+
+
+def test_iemocaps_adjectives_are_read_as_nouns() -> None:
+    said = labels.sentences(labels.named("iemocap6").only(["excited", "sad"]))
+    assert said == (("the speaker feels excitement",), ("the speaker feels sadness",))
 
 
 def test_the_paraphrases_are_of_the_same_labels_in_no_same_word() -> None:

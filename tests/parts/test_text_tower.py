@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -110,6 +108,15 @@ def test_low_rank_updates_go_to_the_usual_layers(kind: str, tmp_path: Path) -> N
     assert {tower.layer(name) for name in learned} == {1, 2}
 
 
+@every_kind
+def test_layers_lie_one_above_the_other(kind: str, tmp_path: Path) -> None:
+    classifier(tmp_path, kind)
+    tower = towers.texts(str(tmp_path))
+    found = [tower.layer(name) for name, _ in tower.named_parameters()]
+    assert found == sorted(found)
+    assert set(found) == set(range(tower.depth + 1))
+
+
 def test_old_names_of_norms_are_known(tmp_path: Path) -> None:
     own = classifier(tmp_path, "bert")
     old = {}
@@ -131,22 +138,6 @@ def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         save_file(tensors, tmp_path / "model.safetensors", metadata={"format": "pt"})
         with pytest.raises(TowerError, match="do not fit"):
             towers.texts(str(tmp_path))
-
-
-def test_a_configuration_names_no_code_and_no_precision(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Attention by a name on the hub would be fetched and run."""
-    values: dict[str, Any] = {
-        "model_type": "llama", "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1,
-        "num_attention_heads": 2, "vocab_size": 260, "auto_map": {"AutoModel": "evil.Model"},
-        "_attn_implementation": "somebody/kernel", "attn_implementation": "somebody/kernel",
-        "torch_dtype": "float16", "dtype": "bfloat16", "quantization_config": {"x": 1},
-    }  # fmt: skip
-    tower = towers.texts(values)
-    assert next(tower.parameters()).dtype is torch.float32
-    assert "somebody" not in json.dumps(tower.described())
-    assert "evil" not in json.dumps(tower.described())
 
 
 def test_what_is_no_single_reader_is_refused() -> None:

@@ -16,6 +16,7 @@ from small_towers import (
     AUDIO,
     FRAMES,
     MELS,
+    TEXT,
     VISION,
     audio_alone,
     audio_full,
@@ -28,7 +29,7 @@ from torch import Tensor, nn
 from transformers import ClapAudioModel, CLIPVisionModel
 
 from mien.errors import ConfigError, TowerError
-from mien.parts import adapters, hub, towers
+from mien.parts import adapters, hub, towers, weights
 
 B16 = "openai/clip-vit-base-patch16"
 
@@ -144,6 +145,51 @@ def test_half_precision_files_become_float32(clip_folder: Path) -> None:
     save_file({name: tensor.half() for name, tensor in load_file(path).items()}, path)
     tower = towers.load_tower("clip-vision", clip_folder)
     assert {p.dtype for p in tower.parameters()} == {torch.float32}
+
+
+STRANGE: dict[str, Any] = {
+    "auto_map": {"AutoModel": "evil.Model"}, "_attn_implementation": "somebody/kernel",
+    "attn_implementation": "somebody/kernel", "_experts_implementation": "somebody/experts",
+    "torch_dtype": "float16", "dtype": "bfloat16", "quantization_config": {"x": 1},
+}  # fmt: skip
+"""What a configuration may not say: attention by a name on the hub would be fetched and run."""
+
+_READER = {
+    "model_type": "llama", "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1,
+    "num_attention_heads": 2, "vocab_size": 260,
+}  # fmt: skip
+
+
+def _innocent(tower: towers.Tower) -> None:
+    assert {p.dtype for p in tower.parameters()} == {torch.float32}
+    assert tower.config._attn_implementation in ("sdpa", "eager")
+    for word in ("somebody", "evil", "quantization"):
+        assert word not in json.dumps(tower.described(), default=str)
+
+
+@pytest.mark.parametrize(
+    ("kind", "values"),
+    [("clip-vision", VISION), ("clip-text", TEXT), ("clap-audio", AUDIO), ("text", _READER)],
+)
+def test_a_configuration_names_no_code_and_no_precision(kind: str, values: dict[str, Any]) -> None:
+    _innocent(towers.open_tower(towers.TowerSource(kind, values | STRANGE)))
+
+
+def test_nor_does_that_of_a_folder_or_of_a_part(clip_folder: Path) -> None:
+    path = clip_folder / "config.json"
+    whole = json.loads(path.read_text())
+    path.write_text(json.dumps(whole | {"vision_config": whole["vision_config"] | STRANGE}))
+    _innocent(towers.clip_vision(str(clip_folder)))
+    parts = {"language": STRANGE | {"widths": [1]}, "id2label": {0: "joy"}}
+    assert weights.harmless(parts) == {"language": {"widths": [1]}, "id2label": {0: "joy"}}
+
+
+def test_a_configuration_without_bottom_is_refused(clip_folder: Path) -> None:
+    deep: dict[str, Any] = {}
+    for _ in range(2000):
+        deep = {"part": deep}
+    with pytest.raises(ConfigError, match="make no clip-vision tower"):
+        towers.clip_vision(VISION | deep)
 
 
 def test_a_folder_of_another_model_is_refused(clip_folder: Path, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from torch import Tensor
 
 import mien
 from mien import config, tasks
-from mien.errors import ConfigError, DataError
+from mien.errors import ConfigError, DataError, TowerError
 from mien.parts.conversation import FusionAttention
 from mien.parts.model import Model
 from mien.run.measure import count, measure
@@ -331,5 +331,16 @@ def test_a_run_keeps_its_words_and_how_they_are_read(tune: str, tmp_path: Path) 
     assert run.predict(data)[0].tracks[0].windows[0].scores["emotion"]
     tower = run.model.get_submodule("tower")
     name = "encoder.layer.0.output.dense.weight"
-    moved = not torch.equal(tower.get_parameter(f"words.{name}"), before[name])
+    moved = not torch.equal(tower.get_parameter(f"reader.{name}"), before[name])
     assert moved == (tune == "true")
+    (kept,) = (tmp_path / "run").rglob("tokens.json")
+    kept.write_text(kept.read_text().replace('"voice"', '"vocal"'))
+    with pytest.raises(TowerError, match=r"tokens\.json is not what the run recorded"):
+        mien.load(tmp_path / "run")
+
+
+def test_words_are_read_by_what_sees_both_sides() -> None:
+    values = ["model.words.model_type=llama", "stages=[text]"]
+    settings = config.resolve("m2fnet", preset="tiny", overrides=values).model
+    with pytest.raises(ConfigError, match=r"a llama model sees nothing(.|\n)*model\.words"):
+        system.STAGES["text"].build(settings, {"emotion": MELD})

@@ -18,7 +18,7 @@ from torch import Tensor
 
 import mien
 from mien import config as configuration
-from mien import tasks
+from mien import importers, tasks
 from mien.errors import ConfigError, RunError
 from mien.parts import labels
 from mien.report import watch
@@ -332,6 +332,25 @@ def test_a_score_answers_with_fewer_labels(tmp_path: Path) -> None:
     )
     with pytest.raises(ConfigError, match="nothing says where"):
         mien.load(tmp_path / "run", labels="meld7")
+
+
+def test_classes_of_iemocap_are_read_by_the_name_of_their_set(tmp_path: Path) -> None:
+    """As ``mien data import iemocap-6`` writes and declares them."""
+    task = importers.named("iemocap-6").task
+    assert task is not None
+    data = corpora.opinions(tmp_path)
+    rows = [json.loads(line) for line in data.read_text().splitlines()]
+    for i, row in enumerate(rows):
+        row["labels"] = {"emotion": task.labels[i % len(task.labels)]}
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "rows.tasks.json").write_text(json.dumps([task.to_dict()]))
+    words = ["epochs=1", "model.label_sets.emotion=iemocap6"]
+    mien.train(
+        "mer-clip", preset="tiny", data=data, out=tmp_path / "run", overrides=words, quiet=True
+    )
+    run = mien.load(tmp_path / "run")
+    assert run.specs["emotion"].labels == task.labels
+    assert set(run.predict(data)[0].tracks[0].windows[0].scores["emotion"]) == set(task.labels)
 
 
 @pytest.mark.parametrize("tune", ["prompt", "lora", "full"])

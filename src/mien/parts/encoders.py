@@ -84,11 +84,6 @@ class Tower(nn.Module, ABC):
         """A module like ``blank`` with these weights, whose names and shapes were compared."""
 
     @classmethod
-    def opened(cls, folder: Path) -> Any:
-        """The module that lies in a folder, where this kind reads one its own way; else None."""
-        del folder
-
-    @classmethod
     @abstractmethod
     def model_type(cls) -> str:
         """What a configuration file calls this kind of model."""

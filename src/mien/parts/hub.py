@@ -24,7 +24,7 @@ from torch import Tensor
 
 from mien.errors import TowerError
 
-CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
 GET_POCKET = 'in a checkout of mien: pip install ./pocket (once it is published: "mien[pocket]")'
 _SAFE = (WEIGHTS, "model-[0-9]*-of-[0-9]*.safetensors")
 _POCKET = {
@@ -210,9 +210,7 @@ def _fetched(name: str, revision: str | None) -> Path:
     try:
         for patterns in (_SAFE, _PICKLED):
             folder = Path(
-                snapshot_download(
-                    name, revision=revision, allow_patterns=[CONFIG, TOKENIZER, *patterns]
-                )
+                snapshot_download(name, revision=revision, allow_patterns=[CONFIG, *patterns])
             )
             if (folder / CONFIG).is_file() and _weights(folder):
                 return folder

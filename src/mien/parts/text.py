@@ -52,9 +52,6 @@ KNOWN: Mapping[str, tuple[str, str, Mapping[str, Any]]] = {
 }
 """Revision, licence and architecture of text towers that presets name."""
 
-_UNSAFE = re.compile(r"auto_map|.*attn_implementation.*|quantization_config|(torch_)?dtype")
-"""What a configuration may not say: where code is to be had, and in which precision weights are."""
-
 _TARGETS = {
     "albert": ("query", "value"),
     "distilbert": ("q_lin", "v_lin"),
@@ -197,9 +194,8 @@ class TextTower(Tower):
         from huggingface_hub.errors import StrictDataclassError
 
         config_class, model_class = _known(values)
-        plain = {name: value for name, value in values.items() if not _UNSAFE.fullmatch(name)}
         try:
-            config = config_class.from_dict(plain)
+            config = config_class.from_dict(dict(values))
         except StrictDataclassError as error:
             raise ValueError(str(error)) from error
         if getattr(config, "is_encoder_decoder", False):

@@ -109,11 +109,30 @@ class Tokens:
         """Of its file."""
         return hashlib.sha256(self.content).hexdigest()
 
-    def encode(self, texts: Sequence[str], longest: int) -> list[list[int]]:
-        """The tokens of each text, special ones around them, no more than ``longest``."""
+    def encode(self, texts: Sequence[str], longest: int, *, framed: bool = True) -> list[list[int]]:
+        """The tokens of each text, no more than ``longest``.
+
+        Args:
+            texts: any.
+            longest: tokens of a text that are read, from its start.
+            framed: whether special tokens stand around them.
+        """
         self._made.enable_truncation(longest)
         cut = [text[: _LETTERS * longest] for text in texts]
-        return [found.ids for found in self._made.encode_batch(cut)]
+        found = self._made.encode_batch(cut, add_special_tokens=framed)
+        return [one.ids for one in found]
+
+    def marks(self) -> tuple[list[int], list[int], list[int]]:
+        """The special tokens before a text, between two, and behind the last.
+
+        Raises:
+            TowerError: a text has none at its beginning or at its end.
+        """
+        self._made.no_truncation()
+        alone, pair = self._made.encode("").ids, self._made.encode("", "").ids
+        if len(alone) < 2:
+            raise TowerError("the tokenizer marks neither the beginning nor the end of a text")
+        return alone[:1], pair[1:-1] or alone[-1:], alone[-1:]
 
     def __len__(self) -> int:
         return int(self._made.get_vocab_size())
@@ -166,23 +185,30 @@ class TextFrontEnd(FrontEnd):
         A text without any byte has no token: it is absent.
         """
         del chosen
-        given, there = inputs["text"], mask["text"]
-        if given.ndim != 2 or given.is_floating_point():
-            raise DataError(
-                f"a text is its UTF-8 bytes, not {given.dtype} of {tuple(given.shape[1:])}",
-                fix='"text" in the rows of the manifest',
-            )
-        said = [row[seen] for row, seen in zip(given.cpu(), there.cpu(), strict=True)]
-        if any(len(row) and (row.min() < 0 or row.max() > 255) for row in said):
-            raise DataError("a text is its UTF-8 bytes, which are numbers from 0 to 255")
-        texts = [bytes(row.tolist()).decode("utf-8", "replace") for row in said]
-        found = [
-            torch.tensor(ids if text else [], dtype=torch.long)
-            for text, ids in zip(texts, self.tokens.encode(texts, self.longest), strict=True)
-        ]
-        made = torch.full((len(found), max(1, *map(len, found))), self.pad)  # (B, L)
-        seen = torch.zeros(made.shape, dtype=torch.bool)
-        for row, ids in enumerate(found):
-            made[row, : len(ids)] = ids
-            seen[row, : len(ids)] = True
-        return {"text": made.to(given.device)}, {"text": seen.to(given.device)}
+        texts = said(inputs["text"], mask["text"])
+        found = self.tokens.encode(texts, self.longest)
+        rows = [ids if text else [] for text, ids in zip(texts, found, strict=True)]
+        device = inputs["text"].device
+        seen = padded([[True] * len(ids) for ids in rows], False)
+        return {"text": padded(rows, self.pad).to(device)}, {"text": seen.to(device)}
+
+
+def said(given: Tensor, there: Tensor) -> list[str]:
+    """The texts whose UTF-8 bytes (B, N) these are, as far as they are there (B, N)."""
+    if given.ndim != 2 or given.is_floating_point():
+        raise DataError(
+            f"a text is its UTF-8 bytes, not {given.dtype} of {tuple(given.shape[1:])}",
+            fix='"text" in the rows of the manifest',
+        )
+    rows = [row[seen] for row, seen in zip(given.cpu(), there.cpu(), strict=True)]
+    if any(len(row) and (row.min() < 0 or row.max() > 255) for row in rows):
+        raise DataError("a text is its UTF-8 bytes, which are numbers from 0 to 255")
+    return [bytes(row.tolist()).decode("utf-8", "replace") for row in rows]
+
+
+def padded(rows: Sequence[Sequence[int]], rest: int) -> Tensor:
+    """Rows of any lengths as (B, L), L at least 1; ``rest``, a number or False, behind each."""
+    made = torch.full((len(rows), max([1, *map(len, rows)])), rest)
+    for given, row in zip(made, rows, strict=True):
+        given[: len(row)] = torch.tensor(row, dtype=made.dtype)
+    return made

@@ -30,7 +30,6 @@ from mien.parts.hub import TowerSource
 from mien.parts.quantised import FourBitText, check_means, check_source
 from mien.parts.small import FaceTower, VoiceTower
 from mien.parts.text import TextTower
-from mien.parts.words import WordTower
 
 __all__ = [
     "KINDS",
@@ -44,7 +43,6 @@ __all__ = [
     "Tower",
     "TowerSource",
     "VoiceTower",
-    "WordTower",
     "audio",
     "blueprint",
     "clap_audio",
@@ -58,13 +56,12 @@ __all__ = [
     "texts",
     "using",
     "vision",
-    "words",
 ]
 
 KINDS: dict[str, type[Tower]] = {
     cls.kind: cls
     for cls in (
-        *(ClipVision, ClipText, ClapAudio, TextTower, FourBitText, WordTower),
+        *(ClipVision, ClipText, ClapAudio, TextTower, FourBitText),
         *(FaceTower, VoiceTower),
     )
 }
@@ -186,11 +183,6 @@ def texts(
         check_source(source)
         check_means()
     return cast("TextTower", open_tower(source))
-
-
-def words(name: str | Mapping[str, Any], revision: str | None = None) -> WordTower:
-    """An encoder of utterances with what surrounds them: a name on the hub, a folder, or values."""
-    return cast("WordTower", open_tower(TowerSource(WordTower.kind, name, revision)))
 
 
 def _said(name: str | Mapping[str, Any]) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,19 +14,31 @@ from mien.errors import ConfigError, TowerError
 from mien.parts import hub
 from mien.parts.encoders import Tower
 
+_UNSAFE = re.compile(r"auto_map|.*_implementation.*|quantization_config|(torch_)?dtype")
+
 
 def blank(kind: type[Tower], values: Mapping[str, Any]) -> Any:
-    """A module with random weights, from configuration values."""
+    """A module with random weights, from configuration values, which may be a stranger's."""
     try:
-        return kind.blank(values)
-    except (TypeError, ValueError, KeyError) as error:
+        return kind.blank(harmless(values))
+    except (TypeError, ValueError, KeyError, RecursionError) as error:
         raise ConfigError(f"these values make no {kind.kind} tower: {error}") from error
+
+
+def harmless(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration, and those in it, without what names code or a precision of weights.
+
+    Attention by a name on the hub would be fetched and run; towers have weights in float32.
+    """
+    return {
+        name: harmless(value) if isinstance(value, Mapping) else value
+        for name, value in values.items()
+        if not _UNSAFE.fullmatch(str(name))
+    }
 
 
 def pretrained(kind: type[Tower], folder: Path) -> Any:
     """A module with the weights of a folder, every name and shape checked."""
-    if (own := kind.opened(folder)) is not None:
-        return own
     values = own_section(kind, folder)
     given = kind.bare(
         hub.read_tensors(folder, lambda name: not name.startswith(kind.others)), values

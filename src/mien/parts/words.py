@@ -1,203 +1,73 @@
-"""What is said, as tokens with what surrounds it, and an encoder of transformers that reads them.
+"""What is said, with what surrounds it, as tokens; and one vector of the tokens of an utterance.
 
-Shapes: B utterances, L bytes or tokens, D the encoder's width.
+Shapes: B utterances, N bytes of the longest, L tokens of the longest, D the encoder's width.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from functools import cached_property
 from itertools import zip_longest
-from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from mien.errors import ConfigError, TowerError
-from mien.parts import hub, weights
-from mien.parts.encoders import Tower, where_there
-from mien.parts.hub import TOKENIZER
+from mien.errors import ConfigError
 from mien.parts.model import FrontEnd, Tensors
+from mien.parts.tokens import Tokens, padded, said
 from mien.types import AROUND, SAID, TURN
 
-_KEPT = "tokenizer_json"  # in a configuration; empty for bytes
-_HEADS = (
-    "cls.",
-    "lm_head.",
-    "classifier.",
-    "pooler.",
-    "vocab_",
-    "pre_classifier.",
-    "discriminator",
-)
-_BLOCK = re.compile(r"\.(?:layer|layers|h|block|blocks)\.(\d+)\.")
 
-
-class WordTower(Tower):
-    """Any text encoder of transformers, with its tokenizer as part of its configuration.
-
-    What its own model had behind the encoder (a pooler, a head) is left away. Made from
-    configuration values without a tokenizer it reads bytes.
-    """
-
-    kind, marker = "words", "words"
-
-    words: Any
-
-    def forward(self, text: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Tokens (B, L) of which some are there (B, L) to (B, L, D); zeros where none is."""
-        seen = torch.ones_like(text, dtype=torch.bool) if mask is None else mask
-
-        def encode(rows: Tensor) -> Tensor:  # (N, 2, L)
-            ids, there = rows.unbind(1)
-            found: Tensor = self.words(input_ids=ids, attention_mask=there).last_hidden_state
-            return found
-
-        both = torch.stack([text.masked_fill(~seen, 0), seen.long()], 1)
-        made = where_there(encode, both, seen.any(1), (text.shape[1], self.dim))
-        return made.float().masked_fill(~seen[..., None], 0), seen
-
-    @classmethod
-    def blank(cls, values: Mapping[str, Any]) -> Any:
-        """The bare encoder with random weights, from configuration values."""
-        from transformers import AutoConfig, AutoModel
-
-        given = {_KEPT: "", **values}
-        given.pop("auto_map", None)
-        kinds: Any = AutoConfig
-        models: Any = AutoModel
-        config = kinds.for_model(given.pop("model_type", "nothing"), **given)
-        model = models.from_config(config, trust_remote_code=False)
-        if getattr(model, "pooler", None) is not None:
-            model.pooler = None  # which reads the first token, and nobody reads it
-        return model
-
-    @classmethod
-    def filled(cls, blank: Any, state: dict[str, Tensor]) -> Any:
-        """The same encoder with these weights."""
-        blank.load_state_dict(state, strict=False)  # names were compared
-        return blank
-
-    @classmethod
-    def opened(cls, folder: Path) -> Any:
-        """What lies in a folder, every name and shape checked."""
-        values = hub.read_config(folder)
-        if (folder / TOKENIZER).is_file():
-            values[_KEPT] = (folder / TOKENIZER).read_text(encoding="utf-8")
-        elif not isinstance(values.get(_KEPT), str):
-            raise TowerError(
-                f"there is no {TOKENIZER}, which tells its tokens",
-                where=str(folder),
-                fix="save the tokenizer beside the model, in its fast form",
-            )
-        empty = weights.blank(cls, values)
-        prefix = f"{empty.base_model_prefix}."
-        wanted = empty.state_dict()
-        given = hub.read_tensors(folder, bool)
-        bare = {name.removeprefix(prefix): tensor for name, tensor in given.items()}
-        kept = {n: t for n, t in bare.items() if n in wanted or not n.startswith(_HEADS)}
-        return cls.filled(empty, weights.fitting(kept, wanted, folder))
-
-    @classmethod
-    def model_type(cls) -> str:
-        """Any."""
-        return cls.kind
-
-    @classmethod
-    def owns(cls, values: Mapping[str, Any]) -> bool:
-        """Whether a configuration file is that of a model of transformers."""
-        return "model_type" in values
-
-    @property
-    def dim(self) -> int:
-        """Width D of the tokens."""
-        return int(self.config.hidden_size)
-
-    @property
-    def depth(self) -> int:
-        """Number of blocks."""
-        return int(self.config.num_hidden_layers)
-
-    def layer(self, name: str) -> int:
-        """0 for the embeddings, then the block's number from 1; what follows with the last."""
-        found = _BLOCK.search(f".{name}")
-        if found is not None:
-            return 1 + int(found[1])
-        return 0 if "embed" in name else self.depth
-
-    @cached_property
-    def tokens(self) -> Tokens:
-        """How texts become tokens."""
-        places = int(getattr(self.config, "max_position_embeddings", 512))
-        if self.config.model_type in ("roberta", "xlm-roberta", "camembert", "mpnet"):
-            places -= 2  # its positions begin after the padding's
-        return Tokens.of(getattr(self.config, _KEPT), min(places, 512))
-
-
-@dataclass(frozen=True)
-class Tokens:
-    """Texts to tokens, and what stands around and between them.
+class Told(FrontEnd):
+    """Utterances with their neighbours, as bytes, to tokens with separators between them.
 
     Args:
-        reader: of the tokenizers library; None: bytes.
-        head: what stands before everything.
-        tail: what stands behind everything.
-        between: what stands between two parts.
-        longest: tokens that can be read at once.
+        tokens: the tokenizer of the tower that reads them.
+        longest: tokens that are read at once.
+        pad: the token behind the end of shorter ones.
+        speakers: whether each utterance begins with the name of who says it.
     """
 
-    reader: Any
-    head: tuple[int, ...]
-    tail: tuple[int, ...]
-    between: tuple[int, ...]
-    longest: int
+    def __init__(
+        self, tokens: Tokens, longest: int, pad: int = 0, *, speakers: bool = False
+    ) -> None:
+        super().__init__()
+        self.tokens, self.longest, self.pad, self.speakers = tokens, longest, pad, speakers
+        self.head, self.between, self.tail = tokens.marks()
 
-    @classmethod
-    def of(cls, text: str, longest: int) -> Tokens:
-        """From the content of a tokenizer's file; bytes where it is empty."""
-        if not text:
-            return cls(None, (1,), (2,), (2,), longest)
-        from tokenizers import Tokenizer
+    def forward(
+        self,
+        inputs: Mapping[str, Tensor],
+        mask: Mapping[str, Tensor],
+        chosen: Collection[str] = (),
+    ) -> tuple[Tensors, Tensors]:
+        """Bytes (B, N) to tokens ``text`` (B, L), and which of them are the utterance's ``own``."""
+        del chosen
+        texts = said(inputs["text"], mask["text"])
+        rows = [self.told(text) if text else ([], []) for text in texts]
+        made = {
+            "text": padded([ids for ids, _ in rows], self.pad),
+            "own": padded([own for _, own in rows], False),
+        }
+        seen = padded([[True] * len(ids) for ids, _ in rows], False)
+        device = inputs["text"].device
+        return {name: x.to(device) for name, x in made.items()}, {"text": seen.to(device)}
 
-        try:
-            reader = Tokenizer.from_str(text)
-        except Exception as error:  # the library raises nothing narrower
-            raise TowerError(f"its tokenizer cannot be read: {error}") from error
-        reader.no_truncation()
-        reader.no_padding()
-        alone, pair = reader.encode("").ids, reader.encode("", "").ids
-        if len(alone) < 2:
-            raise TowerError("its tokenizer marks neither the beginning nor the end of a text")
-        return cls(
-            reader, tuple(alone[:1]), tuple(alone[-1:]), tuple(pair[1:-1] or alone[-1:]), longest
-        )
-
-    def encode(self, text: str) -> list[int]:
-        """A text as tokens, nothing around them."""
-        if self.reader is None:
-            return [byte + 3 for byte in text.encode()]
-        found: list[int] = self.reader.encode(text, add_special_tokens=False).ids
-        return found
-
-    def told(self, text: str, *, speakers: bool) -> tuple[list[int], list[bool]]:
+    def told(self, text: str) -> tuple[list[int], list[bool]]:
         """An utterance with its neighbours as tokens, and which of them are its own.
 
         Neighbours are taken from near to far, before and after in turn, as whole as there is room.
 
         Args:
             text: as :class:`mien.data.dialogues.Context` tells it, or the utterance alone.
-            speakers: whether each utterance begins with the name of who says it.
         """
-        before, own, after = _sides(text, speakers)
-        mine = self.encode(own)[: self.longest - len(self.head) - len(self.tail)]
-        room = self.longest - len(self.head) - len(self.tail) - len(mine)
+        before, own, after = _sides(text, self.speakers)
+        room = self.longest - len(self.head) - len(self.tail)
+        mine = self._bare([own])[0][:room]
+        room -= len(mine)
         earlier, later = list[int](), list[int]()
-        for near in zip_longest(reversed(before), after):
-            for side, said in zip((earlier, later), near, strict=True):
-                more = [] if said is None else self.encode(said)
+        nearest = reversed(self._bare(before)), self._bare(after)
+        for near in zip_longest(*nearest, fillvalue=list[int]()):
+            for side, more in zip((earlier, later), near, strict=True):
                 cost = len(more) + (0 if side else len(self.between))
                 if not more or cost > room:
                     continue
@@ -211,6 +81,9 @@ class Tokens:
             flags += [False] * len(joint) + [part is mine] * len(part)
         return [*ids, *self.tail], flags + [False] * len(self.tail)
 
+    def _bare(self, texts: list[str]) -> list[list[int]]:
+        return self.tokens.encode(texts, self.longest, framed=False)
+
 
 def _sides(text: str, speakers: bool) -> tuple[list[str], str, list[str]]:
     """What was said before, the utterance itself, and what was said after."""
@@ -223,42 +96,6 @@ def _sides(text: str, speakers: bool) -> tuple[list[str], str, list[str]]:
 def _said(turn: str, speakers: bool) -> str:
     who, mark, words = turn.rpartition(SAID)
     return f"{who.upper()}: {words}" if mark and who and speakers else words
-
-
-class Told(FrontEnd):
-    """Texts as bytes to tokens, by the tokenizer of the tower that reads them.
-
-    Args:
-        tokens: how texts become tokens.
-        speakers: whether each utterance begins with the name of who says it.
-    """
-
-    def __init__(self, tokens: Tokens, *, speakers: bool = False) -> None:
-        super().__init__()
-        self.tokens, self.speakers = tokens, speakers
-
-    def forward(
-        self,
-        inputs: Mapping[str, Tensor],
-        mask: Mapping[str, Tensor],
-        chosen: Collection[str] = (),
-    ) -> tuple[Tensors, Tensors]:
-        """Bytes (B, L) to tokens ``text`` (B, L), and which of them are the utterance's ``own``."""
-        del chosen
-        rows = []
-        for given, there in zip(inputs["text"].cpu(), mask["text"].cpu(), strict=True):
-            text = bytes(given[there].to(torch.uint8).tolist()).decode("utf-8", "replace")
-            rows.append(self.tokens.told(text, speakers=self.speakers) if text else ([], []))
-        length = max(1, max(len(ids) for ids, _ in rows))
-        ids = torch.zeros(len(rows), length, dtype=torch.long)
-        own, seen = torch.zeros_like(ids, dtype=torch.bool), torch.zeros_like(ids, dtype=torch.bool)
-        for i, (tokens, mine) in enumerate(rows):
-            ids[i, : len(tokens)] = torch.tensor(tokens, dtype=torch.long)
-            own[i, : len(tokens)] = torch.tensor(mine, dtype=torch.bool)
-            seen[i, : len(tokens)] = True
-        device = inputs["text"].device
-        made = {"text": ids.to(device), "own": own.to(device)}
-        return made, {"text": seen.to(device)}
 
 
 class UtterancePool(nn.Module):

@@ -17,7 +17,6 @@ Shapes: B dialogues, U utterances, D width of a modality, T width of the query's
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any, Literal
 
 import torch
@@ -34,9 +33,10 @@ from mien.parts.losses import Combined
 from mien.parts.model import FrontEnd, Model, given_of, known_positions
 from mien.parts.pictures import Heard, MelPicture, Scenes, WeightedFaces
 from mien.parts.resnet import Extractor
+from mien.parts.text import TextTower
 from mien.parts.triplets import TripletLoss
 from mien.parts.voicewear import VoiceWear
-from mien.parts.words import Told, UtterancePool, WordTower
+from mien.parts.words import Told, UtterancePool
 from mien.systems.m2fnet_extractors import AudioNetwork, VisualNetwork
 from mien.types import Objective, Output, Problem, Resolution, Specs, Stage, Unit
 
@@ -115,7 +115,7 @@ class TextNetwork(nn.Module):
         specs: the tasks.
     """
 
-    def __init__(self, tower: WordTower, pool: str, dropout: float, specs: Specs) -> None:
+    def __init__(self, tower: TextTower, pool: str, dropout: float, specs: Specs) -> None:
         super().__init__()
         self.tower, self.pool = tower, UtterancePool(pool)
         self.drop = nn.Dropout(dropout)
@@ -155,12 +155,18 @@ class TextNetwork(nn.Module):
 def build_text(config: Config, specs: Specs) -> Model:
     """Front end and network that answer to what is said in an utterance and around it."""
     _check(specs)
-    tower = towers.words(config.words, config.words_revision)
+    tower = towers.texts(config.words, config.words_revision)
+    if tower.looks_back:
+        raise ConfigError(
+            f"a {tower.config.model_type} model sees nothing of what is said after an utterance",
+            where="model.words",
+            fix="an encoder, such as FacebookAI/roberta-large",
+        )
     if config.tune:
         tower.tune()
-    tokens = replace(tower.tokens, longest=min(tower.tokens.longest, config.longest))
-    network = TextNetwork(tower, config.pool, config.dropout, specs)
-    return Model(Told(tokens, speakers=config.speakers), network)
+    longest = tower.longest(config.longest)
+    told = Told(tower.tokens, longest, tower.pad, speakers=config.speakers)
+    return Model(told, TextNetwork(tower, config.pool, config.dropout, specs))
 
 
 # -- sound and pictures ----------------------------------------------------------------------------
