@@ -107,6 +107,12 @@ def test_of_three_of_which_two_repeat_each_other_nobody_is_needed() -> None:
     assert credit.judge(ONE, margins, 0) == ("one", 0)
 
 
+def test_who_adds_less_than_another_is_not_named_whatever_hangs_on_moments() -> None:
+    margins = np.array([0, 2, 3, 5.0])
+    assert credit.judge(ONE, margins, 0, hangs=np.array([0.9, 0.0]))[0] == "agree"
+    assert credit.judge(ONE, margins, 0, hangs=np.array([0.0, 0.9])) == ("one", 1)
+
+
 @pytest.mark.parametrize(
     ("values", "verdict", "source"),
     [

@@ -188,7 +188,8 @@ def judge(
     """Who carried an answer.
 
     A source is named that gives at least half of the lead alone, while all others without it fall
-    short of that by at least a share. Else they agree, where the answer stands without any of them.
+    short of that by at least a share, and that adds most to the answer. Else they agree, where the
+    answer stands without any of them.
 
     Args:
         spec: the task.
@@ -204,7 +205,7 @@ def judge(
         return Named("nothing")
     strengths = strength(shares) if hangs is None else hangs
     best = int(strengths.argmax())
-    if strengths[best] >= least:
+    if strengths[best] >= least and best == int(shapley(shares).argmax()):
         return Named("one", best)
     stands = 0.5 if spec.problem is Problem.REGRESSION else 0.0
     if (_without(shares) > stands).all():
