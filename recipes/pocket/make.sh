@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Everything, from data to the run that mien-pocket carries. Give the same command again, and it goes
-# on where it was stopped. Hours on two cores.
+# on where it was stopped. Hours on two cores. Its steps were run one by one, never all in one call.
 #
 #   recipes/pocket/make.sh FER_TRAIN.parquet FER_VALIDATION.parquet RAVDESS_FOLDER WORK
 set -euo pipefail
