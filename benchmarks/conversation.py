@@ -231,7 +231,7 @@ def tuned(manifest: Manifest, args: argparse.Namespace) -> dict[str, list[Answer
     for seed in args.seeds:
         for name, words in (("single", SINGLE), ("neighbours", AROUND)):
             place = out / f"tuned-{name}-{seed}"
-            texts = [f"model.words={args.encoder}", *words, *few]
+            texts = [f"model.words={args.encoder}", *words, *args.words, *few]
             said = trained(manifest.path, place, seed, texts, stage="text")
             arms.setdefault(name, []).append(said)
             table = out / f"tuned-{name}-{seed}.parquet"
@@ -301,7 +301,8 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", default=list(ARMS), choices=ARMS, help="frozen arms")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--smoke", action="store_true")
-    args = parser.parse_args()
+    parser.add_argument("words", nargs="*", metavar="KEY=VALUE", help="of encoders that learn")
+    args = parser.parse_intermixed_args()
     args.out.mkdir(parents=True, exist_ok=True)
     if args.what == "folds":
         manifest = talks_of(args.data, args.out)

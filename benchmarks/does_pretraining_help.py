@@ -17,8 +17,8 @@ cheaper for the pre-trained arm, as pre-training is done once for all of them.
 What it will take is measured on a few steps and said first; ``--estimate`` ends there. What is
 finished is kept: give the same command again after an interruption. Answers and scores lie in
 ``OUT/scratch`` and ``OUT/pretrained`` as families of runs, which ``mien report`` and ``mien
-evaluate --against`` read. A control, such as shuffled descriptions: ``--arm shuffled
---pretrain-data OTHER`` with the same ``--out``.
+evaluate --against`` read. A control: ``--arm shuffled --shuffle text`` with the same ``--out``
+gives each clip that pre-training reads the description of another one of these.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ import argparse
 import dataclasses
 import json
 import os
+import random
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -61,6 +62,7 @@ class Plan:
         pretrain_data: manifest that pre-training reads instead, by the same ids.
         out: folder.
         arm: what the pre-trained arm is called.
+        shuffle: a feature that pre-training gets of another clip.
         folds: numbers of those that are tested.
         made: folds that are made where rows name none.
         seeds: of cuts and trainings.
@@ -79,6 +81,7 @@ class Plan:
     pretrain_data: Path
     out: Path
     arm: str
+    shuffle: str | None
     folds: tuple[int, ...]
     made: int
     seeds: tuple[int, ...]
@@ -146,6 +149,8 @@ def cut(plan: Plan) -> dict[tuple[int, int], Cut]:
         bare = [
             dataclasses.replace(by_id[row.id], split=None, fold=None, labels={}) for row in kept
         ]
+        if plan.shuffle:
+            bare = _shuffled(bare, plan.shuffle, seed)
         _write(others.only(bare), plan.manifest(plan.arm, seed, number))
         sizes[seed, number] = Cut(len(kept), len(held), len(test))
     return sizes
@@ -166,6 +171,19 @@ def _apart(*parts: Sequence[Row]) -> None:
         raise DataError("not every row names its speaker", fix="who speaks has to be known")
     if len(set().union(*people)) < sum(map(len, people)):
         raise DataError("a speaker is in two parts", fix="folds of whole speakers")
+
+
+def _shuffled(rows: Sequence[Row], feature: str, seed: int) -> list[Row]:
+    """Each with this feature of another of them that has it; nobody keeps their own."""
+    owners = [row for row in rows if feature in row.features]
+    if len(owners) < 2:
+        raise DataError(f"fewer than two rows have features.{feature}", fix="what is shuffled?")
+    order = random.Random(seed).sample(owners, len(owners))
+    given = {
+        one.id: one.features | {feature: other.features[feature]}
+        for one, other in zip(order, order[1:] + order[:1], strict=True)
+    }
+    return [dataclasses.replace(r, features=given.get(r.id, r.features)) for r in rows]
 
 
 def _write(manifest: Manifest, path: Path) -> None:
@@ -377,6 +395,7 @@ def _planned(given: argparse.Namespace) -> Plan:
         pretrain_data=given.pretrain_data or given.data,
         out=given.out,
         arm=given.arm,
+        shuffle=given.shuffle,
         folds=tuple(int(n) for n in given.folds.split(",")),
         made=given.make_folds,
         seeds=tuple(int(n) for n in given.seeds.split(",")),
@@ -398,6 +417,7 @@ def _given() -> argparse.Namespace:
     words.add_argument("--stages", help="self-supervised ones (default: all of the system)")
     words.add_argument("--pretrain-data", type=Path, help="manifest of the same ids")
     words.add_argument("--arm", default="pretrained")
+    words.add_argument("--shuffle", metavar="FEATURE", help="a control: of another clip")
     words.add_argument("--task", default="emotion")
     words.add_argument("--folds", default="0,1,2,3,4,5")
     words.add_argument("--make-folds", type=int, default=6, help="where rows name none")

@@ -92,6 +92,9 @@ class TrainConfig(Settings):
     metric: str | None = Field(None, description="score that selects (default: the task's own)")
     save_seconds: float = Field(60.0, ge=0, description="longest time between two states")
     workers: int = Field(0, ge=0, description="processes that read data")
+    alike: bool = Field(
+        False, description="batches of clips about as long: less to pad, faster with words"
+    )
 
 
 class StageConfig(Settings):

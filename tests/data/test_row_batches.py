@@ -426,3 +426,49 @@ def test_balanced_classes_are_drawn_alike_often(labels: list[int], epoch: int) -
         times = Counter(index for index in flat if labels[index] == label)
         every = [times[index] for index in range(len(labels)) if labels[index] == label]
         assert max(every) - min(every) <= 1
+
+
+@given(st.lists(st.integers(1, 90), min_size=1, max_size=300), st.integers(1, 4), st.booleans())
+def test_alike_samples_come_together_and_each_still_once(
+    lengths: list[int], batch: int, drop: bool
+) -> None:
+    order = BatchOrder(len(lengths), batch, 3, shuffle=True, drop_last=drop, lengths=lengths)
+    found = order.epoch(1)
+    flat = [index for indices in found for index in indices]
+    assert len(set(flat)) == len(flat)
+    plain = BatchOrder(len(lengths), batch, 3, shuffle=True, drop_last=drop).epoch(1)
+    assert Counter(flat) == Counter(i for indices in plain for i in indices)
+    assert [len(indices) for indices in found] == [len(indices) for indices in plain]
+
+    def read(batches: list[list[int]]) -> int:
+        return sum(len(one) * max(lengths[i] for i in one) for one in batches)
+
+    assert len(lengths) % batch or read(found) <= read(plain)
+
+
+def test_batches_of_alike_samples_come_in_no_order_of_length() -> None:
+    lengths = list(range(400))
+    order = BatchOrder(400, 4, 0, shuffle=True, drop_last=True, lengths=lengths)
+    means = np.array([np.mean(indices) for indices in order.epoch(0)])
+    assert max(np.ptp(indices) for indices in order.epoch(0)) < 40
+    assert abs(np.corrcoef(means, np.arange(100))[0, 1]) < 0.3
+    assert order.epoch(0) != order.epoch(1)
+    with pytest.raises(DataError, match="4 samples have 3 lengths"):
+        BatchOrder(4, 2, 0, shuffle=True, drop_last=True, lengths=[1, 2, 3])
+
+
+def test_how_much_there_is_to_read(tmp_path: Path) -> None:
+    rows = [
+        Row(id="a", text="glad", features={"face": saved(tmp_path, "a", np.zeros((7, 2)))}),
+        Row(id="b", text="schön"),
+        Row(id="c", features={"face": Inline([1.0, 2.0])}),
+    ]
+    both = dataset(tmp_path, rows, {"words": "text", "face": "face"})
+    assert [both.length(index) for index in range(3)] == [7, 6, 0]
+    talks = dataset(
+        tmp_path,
+        [utterance("d", turn, [1], None) for turn in range(3)],
+        {"words": "words"},
+        unit=Unit.DIALOGUE,
+    )
+    assert talks.length(0) == 3

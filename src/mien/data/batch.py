@@ -124,6 +124,20 @@ class RowDataset(Dataset[Sample]):
         (row,) = rows
         return self._labels(row)
 
+    def length(self, index: int) -> int:
+        """How much there is to read of one sample; no feature is read.
+
+        Bytes of its words, positions of its longest feature, or utterances of a dialogue.
+        """
+        rows = self.items[index]
+        if self.unit is Unit.DIALOGUE:
+            return len(rows)
+        (row,) = rows
+        words = [name for name in self.modalities if self._has(row, name) and self._says(name)]
+        return max(
+            [len(self._source(row, name).mask) for name in words] + self._lengths(row), default=0
+        )
+
     def members(self) -> list[list[str]]:
         """The ids of the rows of each sample: its own, or those of a dialogue's utterances."""
         return [[row.id for row in rows] for rows in self.items]
@@ -202,16 +216,18 @@ class RowDataset(Dataset[Sample]):
         return dict(choose(masks, rates))
 
     def _has(self, row: Row, modality: str) -> bool:
-        name = self.modalities[modality]
-        return bool(row.text) if name == TEXT and self._spoken else name in row.features
+        return bool(row.text) if self._says(modality) else self.modalities[modality] in row.features
+
+    def _says(self, modality: str) -> bool:
+        """Whether a modality is a row's own words."""
+        return self.modalities[modality] == TEXT and self._spoken
 
     def _source(self, row: Row, modality: str) -> Source:
-        name = self.modalities[modality]
-        if name == TEXT and self._spoken:
+        if self._says(modality):
             words = (row.text or "") if self._context is None else self._context.told(row)
             text = np.frombuffer(words.encode(), dtype=np.uint8)
             return prepared.of_array(text.astype(np.int64))
-        return prepared.source(row, name, self.place)
+        return prepared.source(row, self.modalities[modality], self.place)
 
     # -- dialogues -----------------------------------------------------------------------------
 

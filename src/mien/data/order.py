@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from mien.errors import DataError
 
 Indices = NDArray[np.int64]
+_POOL = 50
+"""Batches whose samples are sorted together: enough to be alike, few enough to mix anew."""
 
 
 class BatchOrder:
@@ -23,6 +25,8 @@ class BatchOrder:
         drop_last: leave out a last batch that is not full, unless it is the only one.
         balanced_labels: the class of each sample; all classes are then drawn alike often, rare
             ones more than once an epoch. Samples with -1 have no class and are not drawn.
+        lengths: of each sample; batches are then made of samples that are about as long, so that
+            little is padded. Which batch comes when, and who is left out, stays a matter of luck.
     """
 
     def __init__(
@@ -34,8 +38,12 @@ class BatchOrder:
         shuffle: bool,
         drop_last: bool,
         balanced_labels: Sequence[int] | None = None,
+        lengths: Sequence[int] | None = None,
     ) -> None:
+        if lengths is not None and len(lengths) != size:
+            raise DataError(f"{size} samples have {len(lengths)} lengths")
         self.size, self.batch_size, self.seed = size, batch_size, seed
+        self.lengths = None if lengths is None else np.asarray(lengths, dtype=np.int64)
         self.shuffle, self.drop_last = shuffle, drop_last
         self.classes = None if balanced_labels is None else self._classes(balanced_labels)
 
@@ -50,8 +58,23 @@ class BatchOrder:
         stop = self.size
         if self.drop_last and self.size >= self.batch_size:
             stop -= self.size % self.batch_size
+        order = order[:stop]
+        if self.lengths is not None:
+            order = self._alike(order, self.lengths, random)
         starts = range(0, stop, self.batch_size)
-        return [order[start : min(stop, start + self.batch_size)].tolist() for start in starts]
+        return [order[start : start + self.batch_size].tolist() for start in starts]
+
+    def _alike(self, order: Indices, lengths: Indices, random: np.random.Generator) -> Indices:
+        """Within pools of many batches by length; then whole batches anew, a part of one last."""
+        pool = _POOL * self.batch_size
+        pools = [order[start : start + pool] for start in range(0, len(order), pool)]
+        by_length = [one[np.argsort(lengths[one], kind="stable")] for one in pools]
+        found = np.concatenate([order[:0], *by_length])
+        whole = len(found) // self.batch_size * self.batch_size
+        batches = found[:whole].reshape(-1, self.batch_size)
+        if self.shuffle:
+            batches = random.permutation(batches)
+        return np.concatenate([batches.reshape(-1), found[whole:]])
 
     def _classes(self, labels: Sequence[int]) -> list[Indices]:
         if len(labels) != self.size:

@@ -100,6 +100,11 @@ class WindowDataset(RowDataset):
     def __len__(self) -> int:
         return len(self.spans)
 
+    def length(self, index: int) -> int:
+        """Positions of one window."""
+        _, first, last = self.spans[index]
+        return last - first
+
     def read(self, index: int, choose: Choose | None = None) -> Sample:
         """One window; of its inputs nothing else is read."""
         del choose  # every position has an answer

@@ -95,6 +95,7 @@ class Loop:
             shuffle=True,
             drop_last=True,
             balanced_labels=labels_for_balance,
+            lengths=[dataset.length(i) for i in range(size)] if config.alike else None,
         )
         self._check_batches(size)
         self.steps_per_epoch = len(self.order.epoch(0))
