@@ -76,6 +76,7 @@ def test_faces_of_a_part(tmp_path: Path) -> None:
         ("", "neither py-feat nor OpenFace"),
         ("\0\0", "no table of faces"),
         (NEWER.replace("0.080", "later"), "could not convert"),
+        (NEWER.replace("0.080", "0.030"), "not in order: 0.03 s comes after 0.04 s"),
         (NEWER.replace("AU28", "AU99"), "no action unit is called 'AU99'"),
     ],
 )
@@ -97,7 +98,8 @@ def test_vectors_by_their_layout() -> None:
     assert face.strengths["AU45"] == pytest.approx(16 / 35 / 5)
     assert face.units["AU28"] == pytest.approx(33 / 35)
     assert face.units["AU45"] == pytest.approx(34 / 35)
-    two = of_vectors(np.stack([np.zeros(27), np.full(27, 0.5)]), "published", start=1, fps=10)
+    both = np.stack([np.zeros(27), np.full(27, 0.5)])
+    two = list(of_vectors(both, "published", start=1, fps=10))
     assert [face.present for face in two] == [False, True]
     assert two[1].time == pytest.approx(1.1)
     assert set(two[1].units) == set(PUBLISHED)
@@ -137,7 +139,7 @@ def test_values_of_ravdess_are_those_of_openface(shared: Path) -> None:
     """The order of the 35 values is a guess that the data bear out: a unit's strength and its
     presence agree far better than any other pairing does."""
     table = pq.read_table(shared / "data" / "ravdess_au_mfcc.parquet", columns=["au"])
-    faces = [of_vectors(row, "openface")[0] for row in table["au"].to_pylist()]
+    faces = [next(of_vectors(row, "openface")) for row in table["au"].to_pylist()]
     names = list(faces[0].strengths)
     strong = np.array([[face.strengths[n] for n in names] for face in faces])
     active = np.array([[face.units[n] for n in names] for face in faces])

@@ -249,6 +249,23 @@ def test_the_picture_may_go_on_after_the_sound(home: Path) -> None:
     ]
     assert [(cues.start, cues.end) for cues in kept] == [(0, 9), (0, 5), (1, 9)]
 
+    asked_in_windows = asked(handed=Handed.read(faces=home / "faces"), window=4.0)
+    kept = list(files.read(cue(path, asked_in_windows).cues))
+    assert [cues.id for cues in kept if cues.id[0] == "a"] == ["a@0.000", "a@4.000", "a@8.000"]
+    times = [[face.time for face in cues.faces or ()] for cues in kept]
+    assert times == [[1], [5], [], [1], [], [1], [5]]  # the window's end is not in it
+
+
+def test_a_table_that_breaks_off_leaves_out_its_row_whole(home: Path) -> None:
+    (home / "faces").mkdir()
+    lines = ["frame,timestamp,confidence,success,AU1_c", *(f"{n},{n},0.9,1,0" for n in range(9))]
+    (home / "faces" / "still.csv").write_text("\n".join([*lines, "9,nine,0.9,1,0"]))
+    rows = Row(id="a", audio="still.wav"), Row(id="b", audio="talk.wav")
+    given = asked(handed=Handed.read(faces=home / "faces"), window=2.0)
+    report = cue(manifest(home, *rows), given)
+    assert [loss.row for loss in report.errors] == ["a"]
+    assert {row.id[0] for row in Manifest.read(report.manifest).rows} == {"b"}
+
 
 def test_values_of_a_feature_and_what_they_usually_are(home: Path) -> None:
     values = np.full((12, 35), 0.2)

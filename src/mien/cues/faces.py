@@ -47,9 +47,10 @@ def read_faces(
         end: seconds from which on faces are left out.
 
     Raises:
-        DataError: names the line that is not what it should be.
+        DataError: names the line that is not what it should be, or the second at which time goes
+            back.
     """
-    path = Path(path)
+    path, latest = Path(path), -math.inf
     if not path.is_file():
         raise DataError("there is no such table of faces", where=str(path))
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
@@ -59,6 +60,13 @@ def read_faces(
         known = (dict(zip(header, line, strict=False)) for line in lines if line)
         for _, same in groupby(_placed(known, reader, path), key=lambda face: face.time):
             best = max(same, key=lambda face: (face.present, face.score or 0.0))
+            if best.time < latest:
+                raise DataError(
+                    f"frames are not in order: {best.time:g} s comes after {latest:g} s",
+                    where=str(path),
+                    fix="sort the table by time",
+                )
+            latest = best.time
             if start <= best.time < end:
                 yield best
 
@@ -157,8 +165,8 @@ LAYOUTS: Mapping[str, tuple[str, ...]] = {
 
 def of_vectors(
     values: ArrayLike, layout: str, *, start: float = 0.0, fps: float | None = None
-) -> tuple[Face, ...]:
-    """Faces from numbers whose order is known.
+) -> Iterator[Face]:
+    """Faces from numbers whose order is known, one after the other.
 
     A vector of zeros alone is what tools write where no face was found.
 
@@ -181,7 +189,7 @@ def of_vectors(
         )
     if len(rows) > 1 and not fps:
         raise DataError("several frames without a rate", fix="give the row its fps")
-    return tuple(_face(row, names, start + (i / fps if fps else 0)) for i, row in enumerate(rows))
+    return (_face(row, names, start + (i / fps if fps else 0)) for i, row in enumerate(rows))
 
 
 def _face(

@@ -164,10 +164,10 @@ class Cues:
             start=start,
             end=end,
             faces=_kept(self.faces, lambda face: start <= face.time < end),
-            speech=_kept(self.speech, lambda s: _overlap(s.start, s.end, start, end)),
-            prosody=_kept(self.prosody, lambda h: _overlap(h.start, h.end, *wide)),
-            dimensions=_kept(self.dimensions, lambda d: _overlap(d.start, d.end, start, end)),
-            transcript=_kept(self.transcript, lambda t: _overlap(t.start, t.end, start, end)),
+            speech=_kept(self.speech, lambda s: overlap(s.start, s.end, start, end)),
+            prosody=_kept(self.prosody, lambda h: overlap(h.start, h.end, *wide)),
+            dimensions=_kept(self.dimensions, lambda d: overlap(d.start, d.end, start, end)),
+            transcript=_kept(self.transcript, lambda t: overlap(t.start, t.end, start, end)),
         )
 
     def peaks(self, kind: Literal["units", "strengths", "emotions"]) -> dict[str, float]:
@@ -211,7 +211,8 @@ class Cues:
         return frozenset(found)
 
 
-def _overlap(start: float, end: float, first: float, last: float) -> bool:
+def overlap(start: float, end: float, first: float, last: float) -> bool:
+    """Whether a stretch lies in part within [first, last), or, without length, begins there."""
     return start < last and (end > first or start == end == first)
 
 

@@ -8,7 +8,6 @@ are written.
 from __future__ import annotations
 
 import dataclasses
-import math
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -192,29 +191,14 @@ def _told(
         if row.id in failed:
             continue
         try:
-            whole = gathering.of(row)
+            for cues in gathering.of(row):
+                text = textualize(cues, asked.template)
+                report.absences.update(a.value for a in cues.absences(rules.unit_threshold))
+                made.append(_row(row, cues, text, asked))
+                yield cues
         except MienError as error:
             where = error.where or row.audio or row.video or ""
             report.errors.append(Loss(row.id, where, error.what, error.fix))
-            continue
-        for cues in _windows(whole, asked):
-            text = textualize(cues, asked.template)
-            report.absences.update(a.value for a in cues.absences(rules.unit_threshold))
-            made.append(_row(row, cues, text, asked))
-            yield cues
-
-
-def _windows(whole: Cues, asked: Asked) -> Iterator[Cues]:
-    """The windows of a row, the last one shorter; or the row as one."""
-    if asked.window is None:
-        yield whole
-        return
-    step = asked.hop or asked.window
-    for number in range(max(1, math.ceil((whole.end - whole.start) / step - 1e-6))):
-        start = whole.start + number * step
-        end = start + asked.window if whole.end <= start else min(start + asked.window, whole.end)
-        part = whole.between(start, end, around=asked.template.rules.around)
-        yield dataclasses.replace(part, id=f"{whole.id}@{start:.3f}")
 
 
 def _row(row: Row, cues: Cues, text: str, asked: Asked) -> Row:

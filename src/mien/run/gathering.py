@@ -1,11 +1,14 @@
-"""All that is known of a row, from whoever measured it, as cues."""
+"""All that is known of a row, from whoever measured it, as cues.
+
+A row of hours has a face for each of its frames; these are read when they are told, and not kept.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
@@ -14,6 +17,7 @@ from mien.cues.schema import Cues, Face, Heard, Speech, Turn
 from mien.cues.template import Template
 from mien.cues.tones import Tones
 from mien.cues.usual import Usual
+from mien.cues.windowed import windowed
 from mien.data.manifest import Manifest
 from mien.data.rows import Row
 from mien.errors import ConfigError, MienError
@@ -74,8 +78,8 @@ class Gathering:
             seen = self._seen(row)
             self._usual[self._whose(row)].see(seen[0] if seen else ())
 
-    def of(self, row: Row) -> Cues:
-        """The cues of a row."""
+    def of(self, row: Row) -> Iterator[Cues]:
+        """The cues of a row: one, or those of each window. What cannot be read is told first."""
         parts, start = self._parts(row), row.start or 0.0
         ends = parts[-1].end if parts else (row.end or start)
         seen, tones = self._seen(row), self._asked.handed.heard(row)
@@ -85,18 +89,28 @@ class Gathering:
             said = self._written(parts, tones)
         found = Cues(
             id=row.id, start=start, end=max(start, ends),
-            faces=None if seen is None else self._faces(row, seen[0]),
             dimensions=None if seen is None else seen[1],
             sound=parts[0].sound if parts else sound, speech=self._speech(parts, tones),
             prosody=self._prosody(row, parts, tones), transcript=said,
             made_by=self._made_by(parts, tones),
         )  # fmt: skip
         # The sound may end before the picture does, and a row may say more than its file has.
-        end = max(found.end, _last(found))
+        end = max(found.end, _last(found, () if seen is None else seen[0]))
         end = end if row.end is None else min(row.end, end)
-        around = self._asked.template.rules.around
-        part = found.between(start, math.nextafter(end, math.inf), around=around)
-        return dataclasses.replace(part, end=end)
+        clip = found.between(start, math.nextafter(end, math.inf), around=self._around)
+        faces = None if seen is None else self._faces(row, seen[0], start, end)
+        return self._cut(dataclasses.replace(clip, end=end), faces)
+
+    def _cut(self, clip: Cues, faces: Iterable[Face] | None) -> Iterator[Cues]:
+        length, hop = self._asked.window, self._asked.hop
+        if length is None:
+            whole = None if faces is None else tuple(faces)
+            return iter((dataclasses.replace(clip, faces=whole),))
+        return windowed(clip, faces, length=length, step=hop or length, around=self._around)
+
+    @property
+    def _around(self) -> float:
+        return self._asked.template.rules.around
 
     def _seen(self, row: Row) -> Seen | None:
         end = math.inf if row.end is None else row.end
@@ -105,11 +119,12 @@ class Gathering:
     def _parts(self, row: Row) -> list[Part]:
         return [part for _, part in sorted(self._heard.get(row.id, {}).items())]
 
-    def _faces(self, row: Row, faces: Sequence[Face]) -> tuple[Face, ...]:
-        """With levels, where these are told."""
+    def _faces(self, row: Row, faces: Iterable[Face], start: float, end: float) -> Iterator[Face]:
+        """Those of the row, with levels where these are told."""
+        own = (face for face in faces if start <= face.time <= end)
         if self._asked.template.rules.faces != "levels":
-            return tuple(faces)
-        return tuple(map(self._usual[self._whose(row)].seen, faces))
+            return own
+        return map(self._usual[self._whose(row)].seen, own)
 
     def _prosody(
         self, row: Row, parts: Sequence[Part], tones: Tones | None
@@ -146,9 +161,9 @@ class Gathering:
         return found if tones is None else found | {"tones": "hume"}
 
 
-def _last(cues: Cues) -> float:
+def _last(cues: Cues, faces: Iterable[Face]) -> float:
     """The latest second of which anything is known."""
-    ends = [face.time for face in cues.faces or ()]
-    ends += [speech.end for speech in cues.speech or ()]
+    seen = max((face.time for face in faces), default=cues.start)
+    ends = [speech.end for speech in cues.speech or ()]
     ends += [turn.end for turn in cues.transcript or ()]
-    return max([cues.start, *ends])
+    return max([cues.start, seen, *ends])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from mien.cues import faces, tones, transcripts
@@ -16,7 +17,22 @@ from mien.data.turns import Turn
 from mien.errors import DataError
 from mien.types import Timeline
 
-Seen = tuple[tuple[Face, ...], tuple[Dimensions, ...]]
+Seen = tuple[Iterable[Face], tuple[Dimensions, ...]]
+"""Faces in the order of time, which can be gone through again and again, and dimensions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Again(Iterable[Face]):
+    """Faces that are read anew each time, so that nobody has to keep all of them.
+
+    Args:
+        read: gives them from the first one on.
+    """
+
+    read: Callable[[], Iterator[Face]]
+
+    def __iter__(self) -> Iterator[Face]:
+        return self.read()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,18 +90,19 @@ class Handed:
             assert self.faces is not None
             file = self.faces / f"{name}.csv"
             if file.is_file():
-                found = faces.read_faces(file, fps=row.fps, start=start, end=end)
-                return tuple(found), ()
+                return Again(partial(faces.read_faces, file, fps=row.fps, start=start, end=end)), ()
         return None
 
-    def _vectors(self, row: Row, place: Place, feature: str, layout: str) -> tuple[Face, ...]:
+    def _vectors(self, row: Row, place: Place, feature: str, layout: str) -> Iterable[Face]:
         if feature not in row.features:
             return ()  # the row lacks it: nothing was found
         values = features.load(row.features[feature], row.place or place, row=row.id)
+        found = partial(faces.of_vectors, values, layout, start=row.start or 0.0, fps=row.fps)
         try:
-            return faces.of_vectors(values, layout, start=row.start or 0.0, fps=row.fps)
+            found()
         except DataError as error:
             raise DataError(error.what, where=f"features.{feature}", fix=error.fix) from error
+        return Again(found)
 
     def heard(self, row: Row) -> Tones | None:
         """The tones of a row; None where nobody listened."""
