@@ -330,7 +330,7 @@ def test_two_processes_do_not_prepare_into_one_folder(folder: Path) -> None:
     path = write(folder, [{"id": "a", "video": "both.mp4"}])
     (folder / "rows.shards").mkdir()
     hold = (
-        "import sys\nfrom pathlib import Path\nfrom mien.run.plan import alone\n"
+        "import sys\nfrom pathlib import Path\nfrom mien.run.alone import alone\n"
         "with alone(Path(sys.argv[1])):\n    print('held', flush=True)\n    sys.stdin.read()\n"
     )
     command = [sys.executable, "-c", hold, str(folder / "rows.shards")]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -332,3 +334,34 @@ def test_words_name_columns_whose_fields_have_dots(tmp_path: Path) -> None:
     assert run.specs["emotion"].labels == ("calm", "glad")
     assert run.settings.data.columns["labels.emotion"] == "mood"
     assert run.settings.data.columns["features.video"] == "au"
+
+
+# -- two at once -----------------------------------------------------------------------------------
+
+
+def test_two_trainings_do_not_share_a_folder(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("a start that fails")
+
+    out = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr("mien.run.loop.Loop.run", broken)
+        with pytest.raises(RuntimeError, match="a start that fails"):
+            _train("toy-clip", data, out)
+    assert not (out / "state").exists(), "a start that fails keeps nothing locked"
+    hold = (
+        "import sys\nfrom pathlib import Path\nfrom mien.run.alone import alone\n"
+        "with alone(Path(sys.argv[1]), lock='state/.lock'):\n"
+        "    print('held', flush=True)\n    sys.stdin.read()\n"
+    )
+    command = [sys.executable, "-c", hold, str(out)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+        with pytest.raises(RunError, match="another process trains in this folder"):
+            _train("toy-clip", data, out)
+        other.communicate()
+    assert _train("toy-clip", data, out)["tasks"]
+    assert not (out / "state").exists()

@@ -23,7 +23,7 @@ from mien.cues.text import textualize
 from mien.data.manifest import Label, Manifest, Row, Track
 from mien.data.prepared import is_shard
 from mien.errors import ConfigError, DataError, Interrupted, MienError, did_you_mean
-from mien.run import plan
+from mien.run.alone import alone
 from mien.run.cued import CueReport
 from mien.run.gathering import Asked, Gathering, Parts
 from mien.run.heard import Ears, Journal, listen
@@ -70,7 +70,7 @@ def cue(
     report = CueReport(manifest=goal, cues=folder / f"cues.{form}")
     heard: dict[str, Parts] = {}
     try:
-        with plan.alone(folder):
+        with alone(folder):
             if asked.ears is not None:
                 heard = _listen(manifest, asked.ears, folder, report, quiet=quiet)
             _write(manifest, asked, heard, report)

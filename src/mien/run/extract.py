@@ -21,7 +21,8 @@ from mien.data.manifest import Manifest, Row
 from mien.data.recordings import digest
 from mien.data.shards import SUFFIX
 from mien.errors import ConfigError, DataError, Interrupted, MienError
-from mien.run import folder, plan, workers
+from mien.run import folder, workers
+from mien.run.alone import alone
 from mien.run.extractor import KEY, Extraction, Job, identity, ready, work
 from mien.run.prepared import Loss, losses_file, write_losses
 from mien.run.progress import Bar
@@ -117,7 +118,7 @@ def extract(
     report = FeatureReport(manifest=goal, folder=_beside(goal, ".vectors"))
     _check(manifest, goal)
     try:
-        with plan.alone(report.folder):
+        with alone(report.folder):
             todo = _jobs(manifest, how, report)
             _run(todo, how, report, jobs, memory, quiet=quiet)
             _write(manifest, todo, how, report)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
@@ -17,17 +16,14 @@ from mien.data.manifest import Manifest, Row
 from mien.data.prepare import Job, Recipe
 from mien.data.recordings import Recording, digest, merged, state
 from mien.data.shards import Shard, Span
-from mien.errors import DataError, MienError, RunError
+from mien.errors import DataError, MienError
 from mien.run import limits
 from mien.run.progress import Bar
-
-if os.name == "posix":
-    import fcntl
 
 Source = tuple[str | None, str | None, float | None]
 """Video, audio and frame rate, as rows name them."""
 
-_HASHES, _LOCK = "sources.jsonl", ".lock"
+_HASHES = "sources.jsonl"
 
 
 @dataclass(slots=True)
@@ -185,24 +181,3 @@ class _Hashes:
             file.write(f"\n{line}\n")  # on a line of its own, whatever a kill left before
             self._known[name] = facts, found
         return found
-
-
-@contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Within: no other process prepares into this folder, and what a kill left is swept away.
-
-    Raises:
-        RunError: another one does.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / _LOCK).open("a") as file:
-        if os.name == "posix":
-            try:
-                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # goes with the process
-            except OSError as error:
-                raise RunError(
-                    "another process prepares into this folder", where=str(folder)
-                ) from error
-        for unfinished in folder.glob("??/.*.unfinished"):
-            unfinished.unlink(missing_ok=True)
-        yield

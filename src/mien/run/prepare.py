@@ -22,6 +22,7 @@ from mien.data.shards import AUDIO, FRAME, SUFFIX, Shard, opened
 from mien.errors import DataError, Interrupted, MienError
 from mien.run import plan as plans
 from mien.run import workers
+from mien.run.alone import alone
 from mien.run.plan import Plan
 from mien.run.prepared import Loss, PrepareReport, losses_file, write_losses
 from mien.run.progress import Bar
@@ -64,7 +65,7 @@ def prepare(
     Raises:
         DataError: the manifest cannot be prepared, or nothing is left of it.
         Interrupted: by Ctrl-C; what was finished is kept.
-        RunError: another process prepares into the same folder.
+        RunError: another process prepares in the same folder.
     """
     began, recipe = time.monotonic(), recipe or Recipe()
     manifest = _read(Path(path), root, config)
@@ -72,7 +73,7 @@ def prepare(
     report = PrepareReport(manifest=goal, folder=_beside(goal, ".shards"))
     _check(manifest, goal, report.folder)
     try:
-        with plans.alone(report.folder):
+        with alone(report.folder, "prepares"):
             plan = plans.make(manifest, recipe, report.folder, verify=verify, quiet=quiet)
             report.sources = len(plan.jobs) + len(plan.unread)
             report.failed, report.mended = len(plan.unread), plan.mended

@@ -23,7 +23,8 @@ from mien.data.manifest import FeatureRef, Manifest, Row
 from mien.data.recordings import digest
 from mien.data.scenes import FRAMES, look
 from mien.errors import ConfigError, DataError, Interrupted, MienError
-from mien.run import plan, workers
+from mien.run import workers
+from mien.run.alone import alone
 from mien.run.prepared import Loss, losses_file, write_losses
 from mien.run.progress import Bar
 
@@ -122,7 +123,7 @@ def scenes(
         raise DataError("the new manifest would replace the one it is made of", where=str(goal))
     report = SceneReport(manifest=goal, folder=goal.with_suffix(""))
     try:
-        with plan.alone(report.folder):
+        with alone(report.folder):
             todo = _jobs(manifest, how, report)
             _run(todo, how, report, jobs, quiet=quiet)
             _write(manifest, todo, report)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from mien.notice import INTENDED_USE
 from mien.parts import keys, towers
 from mien.parts.model import Model
 from mien.run import answers, assemble, checkpoint, folder, infer, processes, score, seeing
+from mien.run.alone import alone
 from mien.run.batches import seed_for
 from mien.run.log import Log
 from mien.run.loop import Loop
@@ -226,10 +228,33 @@ class _Training:
                 self._dataset(settings, name, self._rows())
         if self.main:
             folder.claim(self.out, settings, self._identity())
-            checkpoint.sweep(self.out)
         processes.state().wait_for_everyone()
         if checkpoint.read_object(self.out / folder.CARD).get("finished"):
             return
+        with self._alone():
+            self._train(settings)
+        processes.state().wait_for_everyone()
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """No other training goes on in this folder, apart from our own processes."""
+        if not self.main:
+            yield
+            return
+        with alone(self.out, "trains", lock="state/.lock"):
+            try:
+                yield
+            finally:
+                self._unlock()
+
+    def _unlock(self) -> None:
+        """A start that failed at once leaves nothing."""
+        state = self.out / "state"
+        if state.is_dir() and {path.name for path in state.iterdir()} == {".lock"}:
+            shutil.rmtree(state)
+
+    def _train(self, settings: RunConfig) -> None:
+        """All stages that are not finished, then scores and everything else of a run."""
         handed = self._start()
         for name in settings.stages:
             stage_settings = settings.for_stage(name)
@@ -243,7 +268,6 @@ class _Training:
                 checkpoint.write_tensors(done, handed)
         if self.main:
             self._finish(settings, model)
-        processes.state().wait_for_everyone()
 
     # -- rows ----------------------------------------------------------------------------------
 
