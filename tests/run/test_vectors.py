@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import corpora
 import numpy as np
@@ -14,9 +17,10 @@ from typer.testing import CliRunner
 import mien
 from mien.cli import app
 from mien.data.manifest import Inline, Manifest
-from mien.errors import ConfigError, DataError
+from mien.errors import ConfigError, DataError, Interrupted
 from mien.run import infer, vectors
 from mien.run.train import train
+from mien.types import Batch
 
 WORDS = ["epochs=1", "stages=[text]"]
 
@@ -90,3 +94,63 @@ def test_what_makes_no_sense_is_said(made: tuple[Path, Path], tmp_path: Path) ->
           quiet=True)  # fmt: skip
     with pytest.raises(ConfigError, match="gives no vector of a whole row"):
         vectors.whole_rows([out, tmp_path / "fused"])
+
+
+def test_what_was_made_before_an_interruption_is_kept(
+    made: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, out = made
+    whole = vectors.gather(data, runs=[out], out=data.with_name("whole.parquet"), batch=2)
+    asked: list[str] = []
+    batches = infer.batches
+
+    def counted(*args: Any, stop: int = 0) -> Iterator[Batch]:
+        for number, batch in enumerate(batches(*args)):
+            if stop and number == stop:
+                raise KeyboardInterrupt
+            asked.extend(batch.ids)
+            yield batch
+
+    goal = data.with_name("again.parquet")
+    monkeypatch.setattr(infer, "batches", partial(counted, stop=3))
+    with pytest.raises(Interrupted, match="are kept"):
+        vectors.gather(data, runs=[out], out=goal, batch=2)
+    assert (len(asked), goal.exists()) == (6, False)
+    monkeypatch.setattr(infer, "batches", counted)
+    vectors.gather(data, runs=[out], out=goal, batch=2)
+    assert len(asked) == len(set(asked)) == whole.rows, "nothing was read twice"
+    assert not goal.with_name("again.vectors").exists()
+    tables = [Manifest.read(path).rows for path in (whole.manifest, goal)]
+    for one, two in zip(*tables, strict=True):
+        first, second = one.features["text"], two.features["text"]
+        assert isinstance(first, Inline)
+        assert isinstance(second, Inline)
+        np.testing.assert_allclose(first.values, second.values, atol=1e-6)
+
+
+def test_another_manifest_begins_anew(
+    made: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, out = made
+    goal, plain = data.with_name("changed.features.parquet"), infer.batches
+    changed = data.with_name("changed.jsonl")
+    changed.write_text(data.read_text())
+
+    def stopped(*args: Any) -> Iterator[Batch]:
+        yield next(plain(*args))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(infer, "batches", stopped)
+    with pytest.raises(Interrupted):
+        vectors.gather(changed, runs=[out])
+    monkeypatch.setattr(infer, "batches", plain)
+    lines = [json.loads(line) for line in changed.read_text().splitlines()]
+    lines[0]["text"] = "something else altogether"
+    changed.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    vectors.gather(changed, runs=[out])
+    vectors.gather(changed, runs=[out], out=goal.with_name("fresh.parquet"))
+    tables = [Manifest.read(p).rows[0] for p in (goal, goal.with_name("fresh.parquet"))]
+    first, second = (row.features["text"] for row in tables)
+    assert isinstance(first, Inline)
+    assert isinstance(second, Inline)
+    np.testing.assert_array_equal(first.values, second.values)

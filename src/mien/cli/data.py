@@ -225,7 +225,7 @@ def features(
     from mien.run.vectors import gather, whole_rows
 
     if whole_rows(run):
-        made = gather(manifest, runs=run, out=out, batch=batch, root=root)
+        made = gather(manifest, runs=run, out=out, batch=batch, root=root, quiet=quiet or as_json)
         say(made.to_dict(), as_json, made.text)
         return
     report = extract(
