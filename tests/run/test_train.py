@@ -142,6 +142,34 @@ def test_two_runs_are_the_two_stages_of_one(pretrained: Path, data: Path, tmp_pa
     assert not any(torch.allclose(fresh[name], t) for name, t in _encoder(pretrained).items())
 
 
+def test_a_head_of_the_same_classes_goes_on(data: Path, tmp_path: Path) -> None:
+    def heads(out: Path) -> dict[str, torch.Tensor]:
+        tensors = load_file(out / "model.safetensors")
+        return {name: t for name, t in tensors.items() if name.startswith("network.heads.")}
+
+    one = tmp_path / "one"
+    _train("toy-pretrain", data, one, stage="classify")
+    same = tmp_path / "same"
+    _train("toy-pretrain", data, same, "seed=1", *STILL, stage="classify", init=one)
+    assert _log(same)[0]["new"] == []
+    for name, tensor in heads(one).items():
+        torch.testing.assert_close(heads(same)[name], tensor)
+
+    def renamed(row: dict[str, Any]) -> None:
+        label = row["labels"]["emotion"]
+        soft = isinstance(label, dict)
+        row["labels"]["emotion"] = (
+            {f"very {name}": share for name, share in label.items()} if soft else f"very {label}"
+        )
+
+    shutil.copytree(data.parent, tmp_path / "data")
+    path = _rewritten(tmp_path / "data" / data.name, renamed)
+    other = tmp_path / "other"
+    _train("toy-pretrain", path, other, "seed=1", *STILL, stage="classify", init=one)
+    assert _log(other)[0]["new"] == sorted(heads(one))
+    assert not any(torch.allclose(heads(other)[name], t) for name, t in heads(one).items())
+
+
 def test_a_run_is_as_restricted_as_the_one_it_starts_from(
     pretrained: Path, data: Path, tmp_path: Path
 ) -> None:

@@ -172,6 +172,20 @@ def receive(model: Model, handed: Mapping[str, Tensor], prefixes: Sequence[str])
     return sorted(wanted.keys() - chosen.keys())
 
 
+def fitting(model: Model, handed: Mapping[str, Tensor], names: Sequence[str]) -> tuple[str, ...]:
+    """The prefixes of those tasks' heads that another run has as they are here, all of a head."""
+    wanted = folder.kept_tensors(model)
+    found = []
+    for prefix in (f"heads.{name}." for name in names):
+        shapes = [
+            {n: t.shape for n, t in tensors.items() if n.startswith(f"network.{prefix}")}
+            for tensors in (wanted, handed)
+        ]
+        if shapes[0] and shapes[0] == shapes[1]:
+            found.append(prefix)
+    return tuple(found)
+
+
 def left_behind(handed: Mapping[str, Tensor], prefixes: Sequence[str]) -> list[str]:
     """What of an earlier stage or another run is not taken, such as the head of other labels."""
     return sorted(n for n in handed if not n.startswith(tuple(f"network.{p}" for p in prefixes)))

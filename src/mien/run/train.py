@@ -244,14 +244,9 @@ class _Training:
         with alone(self.out, "trains", lock="state/.lock"):
             try:
                 yield
-            finally:
-                self._unlock()
-
-    def _unlock(self) -> None:
-        """A start that failed at once leaves nothing."""
-        state = self.out / "state"
-        if state.is_dir() and {path.name for path in state.iterdir()} == {".lock"}:
-            shutil.rmtree(state)
+            finally:  # a start that failed at once leaves nothing
+                if not [path for path in self.out.glob("state/*") if path.name != ".lock"]:
+                    shutil.rmtree(self.out / "state", ignore_errors=True)
 
     def _train(self, settings: RunConfig) -> None:
         """All stages that are not finished, then scores and everything else of a run."""
@@ -315,6 +310,7 @@ class _Training:
         torch.manual_seed(seed_for(settings.seed, name, "build"))
         model = assemble.build(stage, settings, specs)
         if handed and (prefixes := self._prefixes(name, settings)):
+            prefixes += assemble.fitting(model, handed, self._same_tasks(name))
             new = assemble.receive(model, handed, prefixes)
             if self.ancestor is not None and name == self.job.settings.stages[0]:
                 assemble.check_ground(model, self.ancestor)
@@ -353,6 +349,16 @@ class _Training:
         order = list(self.stages)
         before = order[: order.index(name)]
         return self.stages[before[-1]].hands_on if before else self.stages[name].hands_on
+
+    def _same_tasks(self, name: str) -> list[str]:
+        """Tasks that the run this starts from learned in this stage, with the same labels."""
+        own = self.job.settings
+        if self.init is None or name != own.stages[0]:
+            return []
+        before = folder.read_config(Path(self.init))
+        same = (before.system, before.stages[-1:]) == (own.system, [name])
+        theirs = folder.read_labels(Path(self.init)) if same else {}
+        return [task for task, spec in self.specs.items() if theirs.get(task) == spec]
 
     def _score(
         self,

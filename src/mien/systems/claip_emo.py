@@ -358,6 +358,6 @@ STAGES = {
         unit=Unit.CLIP,
         build=build,
         modalities=("audio", "video"),
-        hands_on=("encoders.", "temporal."),  # to another corpus: all but its heads
+        hands_on=("encoders.", "temporal."),  # to another corpus, and heads of the same classes
     )
 }
