@@ -25,8 +25,12 @@ learn "$work/face" --config "$here/face-again.yaml" --data "$work/faces/faces.js
 mien data import ravdess "$ravdess" --out "$ravdess/ravdess.jsonl"
 mien data prepare "$ravdess/ravdess.jsonl"
 python "$here/voices.py" "$ravdess/ravdess.prepared.jsonl"
-learn "$work/voice-folds" --config "$here/voice.yaml" --data "$ravdess/voices.jsonl" --folds
-learn "$work/voice" --config "$here/voice.yaml" --data "$ravdess/voices.jsonl"
+voices=(--data "$ravdess/voices.jsonl")
+learn "$work/voice-folds-1" --config "$here/voice.yaml" "${voices[@]}" --folds
+learn "$work/voice-folds" --config "$here/voice-again.yaml" "${voices[@]}" --folds \
+    --init "$work/voice-folds-1"
+learn "$work/voice-1" --config "$here/voice.yaml" "${voices[@]}"
+learn "$work/voice" --config "$here/voice-again.yaml" "${voices[@]}" --init "$work/voice-1"
 
 python "$here/assemble.py" --face "$work/face" --faces "$work/faces/faces.jsonl" \
     --voice "$work/voice" --folds "$work/voice-folds" --out "$work/run"

@@ -37,7 +37,7 @@ from mien.run.infer import Answers, Predictions
 from mien.types import Problem, TaskSpec
 
 FACES = TaskSpec(name="emotion", problem=Problem.ONE_OF_N, labels=LABELS)
-UNHEARD = ("sweep", "beeps", "bell", "rain")
+UNHEARD = ("sweep", "beeps", "bell", "rain", "engine", "birds")
 Scores = NDArray[np.float64]
 Change = Callable[[Tensor, Tensor], Tensor]
 """What is done to waves (B, L), of which a mask says how far each goes."""
@@ -309,6 +309,12 @@ def unheard(clips: int) -> dict[str, Tensor]:
             wave = np.zeros(len(time))
             for partial in (0.56, 0.92, 1.19, 1.71, 2.0, 2.74, 3.0):
                 wave += np.sin(2 * np.pi * pitch * partial * since) * np.exp(-since * partial)
+        elif kind == "engine":
+            turns = np.cumsum(pitch / 12 * (1 + 0.1 * np.sin(draw.uniform(0.5, 3) * time))) / RATE
+            wave = np.exp(-8 * (turns % 1)) * draw.normal(1, 0.5, len(time))
+        elif kind == "birds":
+            calls = time * draw.uniform(1, 6) % 1
+            wave = np.sin(2 * np.pi * np.cumsum(4 * pitch * (1 + calls)) / RATE) * (calls < 0.3)
         else:
             drops = draw.random(len(time)) < draw.uniform(0.0005, 0.01)
             wave = np.convolve(drops * draw.normal(size=len(time)), np.exp(-np.arange(300) / 30))

@@ -5,7 +5,8 @@
     python recipes/pocket/voices.py RAVDESS/ravdess.prepared.jsonl
 
 What nobody says is made up: noises of five colours, hum, chords and melodies of plucked and blown
-notes, taps, and near silence. Each belongs to one of the folds, as the actors do.
+notes, taps, near silence, and the tones of machines, which beep, slide and wail. Each belongs to
+one of the folds, as the actors do.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ from mien.parts.acoustics import coloured, hum
 
 NOBODY = "nobody"
 RATE, SECONDS = 16_000, 4.0
-KINDS = ("noise", "hum", "music", "taps", "silence")
+KINDS = ("noise", "hum", "music", "taps", "silence", "tones")
 SOUNDS, MANIFEST = "nobody.safetensors", "voices.jsonl"
 FOLDS = 6
 
 
-def write(prepared: Path, *, clips: int = 192, seed: int = 0) -> Path:
+def write(prepared: Path, *, clips: int = 288, seed: int = 0) -> Path:
     """Write the made-up sounds and the joint manifest beside a prepared one; gives the manifest."""
     place = prepared.parent
     sounds = made_up(clips, seed)
@@ -37,8 +38,8 @@ def write(prepared: Path, *, clips: int = 192, seed: int = 0) -> Path:
     for number, name in enumerate(sounds):
         row = {
             "id": name,
-            "speaker": f"{NOBODY}-{number % (4 * FOLDS)}",
-            "fold": number % FOLDS,
+            "speaker": f"{NOBODY}-{number // len(KINDS) % (4 * FOLDS)}",
+            "fold": number // len(KINDS) % FOLDS,  # some of each kind in every fold
             "features": {"audio": f"{SOUNDS}::{name}"},
             "labels": {"emotion": NOBODY},
         }
@@ -77,6 +78,8 @@ def _sound(kind: str, length: int, draw: torch.Generator) -> Tensor:
         return _music(length, draw)
     if kind == "taps":
         return _taps(length, draw)
+    if kind == "tones":
+        return _tones(length, draw)
     noise = coloured(torch.tensor([_between(-1, 2, draw)]), length, RATE)[0]
     slow = torch.sin(torch.linspace(0, _between(0, 20, draw), length)) * _between(0, 0.9, draw)
     return noise * (1 + slow)
@@ -110,11 +113,34 @@ def _taps(length: int, draw: torch.Generator) -> Tensor:
     return wave
 
 
+def _tones(length: int, draw: torch.Generator) -> Tensor:
+    """One or two tones of a machine: of any shape, held, sliding or wailing, on and off or not."""
+    time, wave = torch.arange(length) / RATE, torch.zeros(length)
+    for _ in range(1 + int(_between(0, 2, draw))):
+        pitch = 100 * 2 ** _between(0, 5, draw)  # 100 to 3,200 Hz
+        bend = _between(-1, 1, draw) * float(torch.rand((), generator=draw) < 0.5)  # octaves
+        wail = _between(0, 0.4, draw) * float(torch.rand((), generator=draw) < 0.3)
+        octaves = bend * time / SECONDS + wail * torch.sin(_between(1, 40, draw) * time)
+        phase = 2 * math.pi * (pitch * 2**octaves).cumsum(0) / RATE
+        tone = torch.sin(phase)
+        shape = int(_between(0, 4, draw))
+        if shape == 1:
+            tone = tone.sign()
+        elif shape == 2:
+            tone = 2 / math.pi * torch.asin(tone)
+        elif shape == 3:
+            tone = phase / math.pi % 2 - 1
+        if float(torch.rand((), generator=draw)) < 0.5:
+            tone = tone * (time * _between(0.5, 8, draw) % 1 < _between(0.2, 0.8, draw))
+        wave = wave + tone * _between(0.3, 1, draw)
+    return wave + 10 ** _between(-4, -1.5, draw) * torch.randn(length)
+
+
 def main() -> None:
     """Parse and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("prepared", type=Path, help="manifest of prepared RAVDESS speech")
-    parser.add_argument("--clips", type=int, default=192, help="sounds in which nobody speaks")
+    parser.add_argument("--clips", type=int, default=288, help="sounds in which nobody speaks")
     given = parser.parse_args()
     print(write(given.prepared, clips=given.clips))
 

@@ -170,6 +170,24 @@ def test_a_head_of_the_same_classes_goes_on(data: Path, tmp_path: Path) -> None:
     assert not any(torch.allclose(heads(other)[name], t) for name, t in heads(one).items())
 
 
+def test_each_fold_goes_on_from_its_own(data: Path, tmp_path: Path) -> None:
+    before, after = tmp_path / "before", tmp_path / "after"
+    words = ("data.folds=2",)
+    _train("toy-pretrain", data, before, *words, "train.select=last", stage="classify", folds=True)
+    again = {"stage": "classify", "folds": True, "init": before}
+    _train("toy-pretrain", data, after, *words, *STILL, "train.select=last", "seed=0", **again)
+    for fold in ("fold-0", "fold-1"):
+        for name, tensor in _encoder(before / fold).items():
+            torch.testing.assert_close(_encoder(after / fold)[name], tensor)
+    one, two = (_encoder(before / fold) for fold in ("fold-0", "fold-1"))
+    assert not any(torch.equal(one[name], two[name]) for name in one)
+    with pytest.raises(RunError, match="holds 2 runs, and none is called fold-2"):
+        _train("toy-pretrain", data, tmp_path / "c", "data.folds=3", **again)
+    with pytest.raises(RunError, match="holds 2 runs") as error:
+        _train("toy-pretrain", data, tmp_path / "d", stage="classify", init=before)
+    assert error.value.fix == str(before / "fold-0")
+
+
 def test_a_run_is_as_restricted_as_the_one_it_starts_from(
     pretrained: Path, data: Path, tmp_path: Path
 ) -> None:

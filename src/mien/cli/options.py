@@ -135,7 +135,10 @@ ConfigFile = Annotated[
 ]
 Seeds = Annotated[str | None, typer.Option("--seeds", help="One run each, such as 0,1,2.")]
 Init = Annotated[
-    Path | None, typer.Option("--init", help="A run whose handed-on weights to start from.")
+    Path | None,
+    typer.Option(
+        "--init", help="A run whose handed-on weights to start from; of a family each fold's own."
+    ),
 ]
 Root = Annotated[
     Path | None,

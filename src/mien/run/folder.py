@@ -184,6 +184,23 @@ def members(folder: Path) -> list[Path]:
     return [folder / name for name in names]
 
 
+def member(path: str | Path, name: str) -> Path:
+    """A run, or of a family of runs the one of this name.
+
+    Args:
+        path: a run's folder, or that of a family.
+        name: such as ``fold-3`` or ``seed-0/fold-3``; empty where a single run is wanted.
+    """
+    path = Path(path)
+    runs = members(path)
+    if runs == [path]:
+        return path
+    if name and path / name in runs:
+        return path / name
+    other = f", and none is called {name}" if name else ""
+    raise RunError(f"this folder holds {len(runs)} runs{other}", where=str(path), fix=str(runs[0]))
+
+
 def claim(folder: Path, config: RunConfig, facts: Mapping[str, Any]) -> bool:
     """Take a folder for this configuration and data; True where the same run already began in it.
 

@@ -22,7 +22,7 @@ from mien.errors import DataError, RunError, did_you_mean
 from mien.parts import adapters, hub, towers
 from mien.parts import labels as label_sets
 from mien.parts.model import FrontEnd, Model
-from mien.run import assemble, checkpoint, folder, infer
+from mien.run import assemble, folder, infer
 from mien.run import explain as explaining
 from mien.run.explain import Explained, How
 from mien.run.live import Live
@@ -205,7 +205,7 @@ def load(
         labels: other labels to answer with (see :meth:`Run.relabel`); None: those of training.
     """
     path = hub.pocket() if str(run) == POCKET else Path(run)
-    _refuse_family(path)
+    folder.member(path, "")
     settings = folder.read_config(path)
     card, specs = folder.read_card(path), folder.read_labels(path)
     stages = registry.system(settings.system).load().STAGES
@@ -226,14 +226,6 @@ def load(
     if labels is not None:
         loaded.relabel(labels)
     return loaded
-
-
-def _refuse_family(path: Path) -> None:
-    if (path / "family.json").is_file():
-        members = checkpoint.read_object(path / "family.json").get("members") or ["fold-0"]
-        raise RunError(
-            f"this folder holds {len(members)} runs", where=str(path), fix=f"{path}/{members[0]}"
-        )
 
 
 def _records(card: Mapping[str, Any], path: Path) -> dict[str, dict[str, Any]]:

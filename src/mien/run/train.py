@@ -62,7 +62,8 @@ def train(
         seeds: one run for each seed.
         config: YAML file laid over the preset.
         overrides: ``key=value`` words laid over that.
-        init: a run whose handed-on weights the first stage starts from.
+        init: a run whose handed-on weights the first stage starts from; of a family of runs, each
+            fold and seed from its own.
         self_contained: store every tower in the run, however large.
         quiet: no progress.
 
@@ -82,7 +83,8 @@ def train(
     for job in jobs:
         if family and not quiet and processes.state().is_main_process:
             score.announce(job.name)
-        _Training(job, manifest, specs, init, self_contained, quiet).run()
+        own = None if init is None else folder.member(init, job.name)
+        _Training(job, manifest, specs, own, self_contained, quiet).run()
     if not family:
         return checkpoint.read_object(jobs[0].out / folder.METRICS)
     if processes.state().is_main_process:
