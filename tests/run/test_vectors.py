@@ -119,7 +119,7 @@ def test_what_was_made_before_an_interruption_is_kept(
     monkeypatch.setattr(infer, "batches", counted)
     vectors.gather(data, runs=[out], out=goal, batch=2)
     assert len(asked) == len(set(asked)) == whole.rows, "nothing was read twice"
-    assert not goal.with_name("again.parquet.unfinished").exists()
+    assert not goal.with_name("again.parquet.parts").exists()
     tables = [Manifest.read(path).rows for path in (whole.manifest, goal)]
     for one, two in zip(*tables, strict=True):
         first, second = one.features["text"], two.features["text"]

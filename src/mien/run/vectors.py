@@ -103,7 +103,7 @@ def gather(
         path: a manifest.
         runs: whose stages give a vector a row; each gives another one.
         out: the new manifest; None: ``NAME.features.parquet`` beside it. Until it is whole, what is
-            made lies in a folder beside it, of its name and ``.unfinished``.
+            made lies in a folder beside it, of its name and ``.parts``.
         batch: rows at once; it changes no vector.
         root: the folder that paths may not leave.
         quiet: no progress.
@@ -121,7 +121,7 @@ def gather(
         raise DataError("the new manifest would replace the one it is made of", where=str(goal))
     manifest = Manifest.read(place, root=root)
     columns = _columns(runs)
-    kept = goal.with_name(f"{goal.name}.unfinished")
+    kept = goal.with_name(f"{goal.name}.parts")
     made: dict[str, Vectors] = {}
     licences = [manifest.licence] if manifest.licence else []
     try:
