@@ -41,10 +41,12 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
+from mien import tasks
+from mien.data.manifest import Manifest, infer_tasks
 from mien.run import compare, outside, score
 from mien.run.infer import Answers, Predictions
 from mien.run.train import train
-from mien.types import Problem, Specs, TaskSpec
+from mien.types import Specs
 
 Floats = NDArray[np.float64]
 Rows = list[dict[str, Any]]
@@ -135,8 +137,10 @@ def answer(kind: str, x: Floats, y: NDArray[np.str_], who: Sequence[str], test: 
 
 def by_numbers(kind: str, rows: Rows, x: Floats, out: Path) -> dict[str, Any]:
     """All folds by numbers, kept beside the runs."""
-    labels = tuple(sorted({row["labels"][TASK] for row in rows}))
-    specs = {TASK: TaskSpec(name=TASK, problem=Problem.ONE_OF_N, labels=labels)}
+    manifest = Manifest.read(write(out.with_suffix(".jsonl"), list(rows)))
+    specs = {TASK: infer_tasks(manifest, tasks.NAMED)[TASK]}  # in the order of the other arms
+    labels = specs[TASK].labels
+    columns = [sorted(labels).index(label) for label in labels]  # scikit-learn sorts its classes
     y = np.array([row["labels"][TASK] for row in rows])
     folds, members = np.array([row["fold"] for row in rows]), list[Path]()
     for fold in sorted(set(folds.tolist())):
@@ -145,7 +149,7 @@ def by_numbers(kind: str, rows: Rows, x: Floats, out: Path) -> dict[str, Any]:
             continue
         train_on, asked = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
         who = [rows[i]["speaker"] for i in train_on]
-        scores = answer(kind, x[train_on], y[train_on], who, x[asked])
+        scores = answer(kind, x[train_on], y[train_on], who, x[asked])[:, columns]
         found = _predictions([rows[i] for i in asked], scores, specs)
         outside.keep(members[-1], found, specs, system=kind, fold=fold)
     score.summarise(out, members)
@@ -271,7 +275,7 @@ def made_up(folder: Path) -> tuple[Path, Path]:
     """Cues of six people in two folds, and a talk in MELD's tables."""
     luck, rows, cues = random.Random(0), Rows(), Rows()
     for n in range(48):
-        label = ("glad", "sad")[n % 2]
+        label = ("sad", "glad")[n % 2]  # not in the order of the alphabet
         value = luck.random() / 2 + (n % 2) / 2
         rows.append(
             {
