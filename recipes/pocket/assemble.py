@@ -4,8 +4,9 @@
         --voice runs/voice --folds runs/voice-folds --out pocket/src/mien_pocket/run
 
 The face's temperature is fitted on the part that was held out of its training, the voice's on the
-answers of its six folds to actors they were not trained on. Weights are kept in half precision; the
-assembled run is compared with the towers it was made of.
+answers of its six folds to actors they were not trained on. By these it is also fixed from which
+chance that nobody speaks the voice has nothing to say: one clip of a hundred would be lost. Weights
+are kept in half precision; the assembled run is compared with the towers it was made of.
 """
 
 from __future__ import annotations
@@ -28,16 +29,18 @@ from mien.parts import hub, towers
 from mien.run import answers, checkpoint, folder, infer
 from mien.run.load import Run
 from mien.systems import pocket
+from mien.systems.pocket import NOBODY
 from mien.types import Problem, TaskSpec
 
 LICENCE = "CC-BY-NC-SA-4.0"
 LABELS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 CROP = CropRecipe(size=96)
+_LOST = 0.01  # share of clips of unheard actors that may be taken for nobody's
 _ROUNDING = 2e-2  # largest difference of a probability that half precision may make
 
 
 def assemble(face: Path, faces: Path, voice: Path, folds: Path, out: Path) -> dict[str, float]:
-    """Write the run; gives its temperatures."""
+    """Write the run; gives its temperatures and its doubt."""
     seeing, hearing = mien.load(face), mien.load(voice)
     specs = folder.read_labels(voice)
     kept, _ = answers.joined(sorted(folds.glob("fold-*")), specs)
@@ -45,6 +48,8 @@ def assemble(face: Path, faces: Path, voice: Path, folds: Path, out: Path) -> di
         "video": fit_temperature(*_pooled(_held_out(seeing, faces))),
         "audio": fit_temperature(*_pooled(kept)),
     }
+    said, heard = _pooled(kept)
+    doubt = fit_doubt(said, heard, temperatures["audio"], specs["emotion"].labels.index(NOBODY))
     settings = config.resolve("pocket", preset="pocket")
     spec = TaskSpec(name="emotion", problem=Problem.ONE_OF_N, labels=LABELS)
     own = {"video": seeing, "audio": hearing}
@@ -62,12 +67,14 @@ def assemble(face: Path, faces: Path, voice: Path, folds: Path, out: Path) -> di
             opinion, head = network.opinions[name], _head(run)
             opinion.head.load_state_dict({k: t.half().float() for k, t in head.items()})
             opinion.temperature.copy_(torch.tensor(temperatures[name]))
+        network.doubt.copy_(torch.tensor(doubt))
     folder.write_model(out / folder.MODEL, model)
     folder.write_labels(out, {"emotion": spec})
     checkpoint.write_bytes(out / folder.CONFIG, settings.to_yaml().encode())
-    checkpoint.write_json(out / folder.CARD, _card(own, records, temperatures))
+    fitted = temperatures | {"doubt": doubt}
+    checkpoint.write_json(out / folder.CARD, _card(own, records, fitted))
     compare(mien.load(out), own, temperatures)
-    return temperatures
+    return fitted
 
 
 def fit_temperature(scores: Tensor, targets: Tensor) -> float:
@@ -89,6 +96,21 @@ def fit_temperature(scores: Tensor, targets: Tensor) -> float:
 
     optimizer.step(loss)  # type: ignore[no-untyped-call]
     return float(log.detach().exp())
+
+
+def fit_doubt(scores: Tensor, targets: Tensor, temperature: float, nobody: int) -> float:
+    """How many times likelier nobody has to be so that few clips of somebody are lost.
+
+    Args:
+        scores: (N, K) probabilities of clips that were not trained on.
+        targets: (N) classes.
+        temperature: what their logits are divided by.
+        nobody: the class of sounds in which nobody speaks.
+    """
+    sharp = (scores.clamp_min(1e-12).log() / temperature).softmax(1)
+    spoken = sharp[targets != nobody, nobody]
+    limit = float(spoken.double().quantile(1 - _LOST).clamp(1e-3, 0.5))
+    return (1 - limit) / limit
 
 
 def _held_out(run: Run, data: Path) -> infer.Predictions:
@@ -139,7 +161,7 @@ def _store(tower: towers.Tower, place: Path, name: str) -> dict[str, Any]:
 
 
 def _card(
-    own: Mapping[str, Run], records: Mapping[str, Any], temperatures: Mapping[str, float]
+    own: Mapping[str, Run], records: Mapping[str, Any], fitted: Mapping[str, float]
 ) -> dict[str, Any]:
     return {
         "finished": True,
@@ -157,7 +179,7 @@ def _card(
         "selection": {"part": "held_out", "ids": []},
         "notes": [],
         "sizes": {name: run.card["sizes"] for name, run in own.items()},
-        "temperatures": dict(temperatures),
+        "fitted": dict(fitted),
         "towers": dict(records),
     }
 

@@ -116,6 +116,18 @@ def test_temperatures_are_those_of_the_best_likelihood() -> None:
     assert fit((3 * logits).softmax(1), targets) == pytest.approx(3, abs=0.15)
 
 
+def test_one_clip_of_a_hundred_is_lost_to_doubt() -> None:
+    torch.manual_seed(0)
+    silent = torch.cat([torch.rand(1000) * 0.4, torch.rand(100) * 0.2 + 0.8])
+    scores = torch.stack([1 - silent, silent], 1)
+    targets = torch.tensor([0] * 1000 + [1] * 100)
+    doubt = _step("assemble")["fit_doubt"](scores, targets, 1.0, 1)
+    speaks = 1 - silent
+    stands = speaks / (speaks + doubt * (1 - speaks))
+    assert (stands[:1000] < 0.5).float().mean() == pytest.approx(0.01, abs=2e-3)
+    assert (stands[1000:] < 0.5).all()
+
+
 def test_the_whole_recipe_ends_with_a_run_that_answers(tmp_path: Path) -> None:
     torch.set_num_threads(1)
     faces, voices = _faces(tmp_path), _voices(tmp_path)
@@ -137,10 +149,10 @@ def test_the_whole_recipe_ends_with_a_run_that_answers(tmp_path: Path) -> None:
             quiet=True,
         )
     out = tmp_path / "run"
-    temperatures = _step("assemble")["assemble"](
+    fitted = _step("assemble")["assemble"](
         tmp_path / "face", faces, tmp_path / "voice", tmp_path / "voice-folds", out
     )
-    assert set(temperatures) == {"audio", "video"}
+    assert set(fitted) == {"audio", "video", "doubt"}
     run = mien.load(out)
     assert run.card["licence"] == "CC-BY-NC-SA-4.0"
     clip = {"video": np.zeros((4, 96, 96, 3), np.uint8), "audio": np.zeros(32000, np.float32)}

@@ -116,6 +116,7 @@ class Network(nn.Module):
     means: Tensor
     nobody: Tensor
     prior: Tensor
+    doubt: Tensor
 
     def __init__(
         self, opinions: Mapping[str, Opinion], spec: TaskSpec, means: Tensor, nobody: Tensor
@@ -127,6 +128,8 @@ class Network(nn.Module):
         self.register_buffer("nobody", nobody, persistent=False)
         # How often each class occurs where the opinions come from; as long as nobody says, alike.
         self.register_buffer("prior", torch.full((spec.width,), 1 / spec.width))
+        # How many times likelier than in training it is that nobody speaks, before one has heard.
+        self.register_buffer("doubt", torch.ones(()))
 
     def forward(
         self,
@@ -155,13 +158,14 @@ class Network(nn.Module):
         for name in known:
             seen = known_positions(name, given, mask, present)
             said, features[name] = self.opinions[name](given[name], seen)
-            heard = 1.0 if seen is None else seen.any(1).float()
+            weight = torch.ones_like(support) if seen is None else seen.any(1).float()
+            stands = weight
             if name == "audio":
                 said, speaks = self._of_the_voice(said)
-                heard = heard * speaks
-            weight = heard * torch.ones_like(support)
+                stands = weight * speaks / (speaks + self.doubt * (1 - speaks))
+                weight = weight * speaks
             total = total + weight[:, None] * (said - self.prior.log())
-            support = torch.maximum(support, weight)
+            support = torch.maximum(support, stands)
         return Output(logits={self.spec.name: total}, features=features, aux={"support": support})
 
     def _of_the_voice(self, said: Tensor) -> tuple[Tensor, Tensor]:
