@@ -59,7 +59,6 @@ class Plan:
         stages: self-supervised ones, in order.
         finetune: the stage that learns the task.
         data: manifest with labels and speakers.
-        pretrain_data: manifest that pre-training reads instead, by the same ids.
         out: folder.
         arm: what the pre-trained arm is called.
         shuffle: a feature that pre-training gets of another clip.
@@ -78,7 +77,6 @@ class Plan:
     stages: tuple[str, ...]
     finetune: str
     data: Path
-    pretrain_data: Path
     out: Path
     arm: str
     shuffle: str | None
@@ -94,9 +92,7 @@ class Plan:
     @property
     def root(self) -> Path:
         """A folder that holds the data and what is written."""
-        return Path(
-            os.path.commonpath([p.absolute() for p in (self.data, self.pretrain_data, self.out)])
-        )
+        return Path(os.path.commonpath([self.data.absolute(), self.out.absolute()]))
 
     def turns(self) -> Iterator[tuple[int, int]]:
         """Seeds and folds."""
@@ -126,8 +122,6 @@ class Cut:
 def cut(plan: Plan) -> dict[tuple[int, int], Cut]:
     """Write the manifests of every seed and fold."""
     manifest = Manifest.read(plan.data, root=plan.root)
-    others = Manifest.read(plan.pretrain_data, root=plan.root)
-    by_id = {row.id: row for row in others.rows}
     numbers = _folds(plan, manifest)
     sizes = {}
     for seed, number in plan.turns():
@@ -146,12 +140,10 @@ def cut(plan: Plan) -> dict[tuple[int, int], Cut]:
             dataclasses.replace(row, split=name, fold=None) for own, name in parts for row in own
         ]
         _write(manifest.only(marked), plan.manifest("finetune", seed, number))
-        bare = [
-            dataclasses.replace(by_id[row.id], split=None, fold=None, labels={}) for row in kept
-        ]
+        bare = [dataclasses.replace(row, split=None, fold=None, labels={}) for row in kept]
         if plan.shuffle:
             bare = _shuffled(bare, plan.shuffle, seed)
-        _write(others.only(bare), plan.manifest(plan.arm, seed, number))
+        _write(manifest.only(bare), plan.manifest(plan.arm, seed, number))
         sizes[seed, number] = Cut(len(kept), len(held), len(test))
     return sizes
 
@@ -392,7 +384,6 @@ def _planned(given: argparse.Namespace) -> Plan:
         stages=chosen,
         finetune=[name for name, stage in stages.items() if stage.supervised][-1],
         data=given.data,
-        pretrain_data=given.pretrain_data or given.data,
         out=given.out,
         arm=given.arm,
         shuffle=given.shuffle,
@@ -415,7 +406,6 @@ def _given() -> argparse.Namespace:
     words.add_argument("--system", default="hicmae")
     words.add_argument("--preset", default="laptop")
     words.add_argument("--stages", help="self-supervised ones (default: all of the system)")
-    words.add_argument("--pretrain-data", type=Path, help="manifest of the same ids")
     words.add_argument("--arm", default="pretrained")
     words.add_argument("--shuffle", metavar="FEATURE", help="a control: of another clip")
     words.add_argument("--task", default="emotion")

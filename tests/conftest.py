@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import random
+import signal
 import socket
 import sys
 from collections.abc import Iterator
@@ -27,6 +28,9 @@ os.environ |= {
     "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
     "PYTHONPATH": os.pathsep.join(filter(None, [str(TOYS), os.environ.get("PYTHONPATH")])),
 }
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # Started in the background, as by nohup: tests that interrupt what they start hand this on.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.path.insert(0, str(TOYS))  # the toy systems, announced as an installed plug-in would be
 
 

@@ -25,12 +25,11 @@ learn "$work/face" --config "$here/face-again.yaml" --data "$work/faces/faces.js
 mien data import ravdess "$ravdess" --out "$ravdess/ravdess.jsonl"
 mien data prepare "$ravdess/ravdess.jsonl"
 python "$here/voices.py" "$ravdess/ravdess.prepared.jsonl"
-voices=(--data "$ravdess/voices.jsonl")
-learn "$work/voice-folds-1" --config "$here/voice.yaml" "${voices[@]}" --folds
-learn "$work/voice-folds" --config "$here/voice-again.yaml" "${voices[@]}" --folds \
-    --init "$work/voice-folds-1"
-learn "$work/voice-1" --config "$here/voice.yaml" "${voices[@]}"
-learn "$work/voice" --config "$here/voice-again.yaml" "${voices[@]}" --init "$work/voice-1"
+voice=(--config "$here/voice.yaml" --data "$ravdess/voices.jsonl") again=(train.epochs=6 train.lr=4e-4)
+learn "$work/voice-folds-1" "${voice[@]}" --folds
+learn "$work/voice-folds" "${voice[@]}" --folds --init "$work/voice-folds-1" "${again[@]}"
+learn "$work/voice-1" "${voice[@]}"
+learn "$work/voice" "${voice[@]}" --init "$work/voice-1" "${again[@]}"
 
 python "$here/assemble.py" --face "$work/face" --faces "$work/faces/faces.jsonl" \
     --voice "$work/voice" --folds "$work/voice-folds" --out "$work/run"
