@@ -85,14 +85,14 @@ class Film:
         return bool(inside[drops.argmax()]), share, float(inside.mean())
 
 
-def corpus(place: Path, part: str, speakers: int, clips: int, seed: int, seconds: float) -> Path:
+def corpus(place: Path, size: argparse.Namespace, speakers: int, seed: int, seconds: float) -> Path:
     """Clips, made once."""
-    if part == "vectors":
-        return synthetic.moments(place, speakers=speakers, clips=clips, seed=seed, seconds=seconds)
-    made = synthesise(
-        place, kind="planted", speakers=speakers, clips=clips, seed=seed, seconds=seconds, jobs=1
-    )
-    return prepare(made.manifest, recipe=Recipe(crop=CropRecipe(size=64)), jobs=1).manifest
+    of = {"speakers": speakers, "clips": size.clips, "seed": seed, "seconds": seconds}
+    if size.part == "vectors":
+        return synthetic.moments(place, **of)
+    made = synthesise(place, kind="planted", jobs=1, **of)
+    recipe = Recipe(crop=CropRecipe(size=64), weights=size.face_weights)
+    return prepare(made.manifest, recipe=recipe, jobs=1).manifest
 
 
 def explained(run: Run, manifest: Manifest, rows: Sequence[Row], seconds: float) -> list[Film]:
@@ -149,6 +149,7 @@ def learned(place: Path, short: Path, seed: int, size: argparse.Namespace) -> Ru
         out=place / "run",
         overrides=[
             *(VECTORS if vectors else FILMS), f"epochs={size.epochs}", f"seed={seed}",
+            *size.words,
         ],
         quiet=True,
     )  # fmt: skip
@@ -157,7 +158,7 @@ def learned(place: Path, short: Path, seed: int, size: argparse.Namespace) -> Ru
 
 def one(place: Path, seed: int, size: argparse.Namespace) -> dict[str, Any]:
     """One corpus, one training, all scores."""
-    short = corpus(place / "short", size.part, size.speakers, size.clips, seed, 6.0)
+    short = corpus(place / "short", size, size.speakers, seed, 6.0)
     began = time.process_time()
     run = learned(place, short, seed, size)
     took = time.process_time() - began
@@ -171,9 +172,7 @@ def one(place: Path, seed: int, size: argparse.Namespace) -> dict[str, Any]:
     found = {"6 s": explained(run, manifest, parts["6 s"], 6.0)}
     for seconds in LONGER[size.part]:
         path = place / f"long-{seconds:g}"
-        made = run.read(
-            corpus(path, size.part, size.speakers // 8, size.clips, seed + 1000, seconds)
-        )
+        made = run.read(corpus(path, size, size.speakers // 8, seed + 1000, seconds))
         found[f"{seconds:g} s"] = explained(run, made, made.rows, seconds)
     count = len(chosen) + sum(map(len, found.values()))
     return {
@@ -212,8 +211,10 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=12)
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--preset", default="pocket" if pocket.installed() else "laptop")
+    parser.add_argument("--face-weights", type=Path, help="YuNet's ONNX file (films)")
     parser.add_argument("--smoke", action="store_true", help="everything once, too little")
-    size = parser.parse_args()
+    parser.add_argument("words", nargs="*", metavar="KEY=VALUE", help="of the training")
+    size = parser.parse_intermixed_args()
     if size.smoke:
         size.speakers, size.epochs = 8, 1
     found = []

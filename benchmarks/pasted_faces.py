@@ -252,7 +252,7 @@ def main(say: Callable[[str], None] = print) -> None:
     parser.add_argument("--face-weights", type=Path, help="YuNet's ONNX file")
     parser.add_argument("--out", type=Path, help="folder for the crops, one .npz each")
     parser.add_argument("--count", type=int, default=1000, help="squares, evenly through the file")
-    parser.add_argument("--size", type=int, default=64, help="side of the crops")
+    parser.add_argument("--size", type=int, default=96, help="side of the crops, as the run wants")
     parser.add_argument("--sides", type=int, nargs="+", default=SIDES)
     given = parser.parse_args()
     squares, labels = read(given.faces, given.count)

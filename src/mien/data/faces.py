@@ -155,7 +155,7 @@ class _Haar(Detector):
     def __init__(self, smallest: int | None, why: str = "") -> None:
         super().__init__(smallest)
         self._cascade = haar.Cascade()
-        self.name = f"haar-opencv-{cv2.__version__}"
+        self.name = f"haar-{haar.VERSION}-opencv-{cv2.__version__}"
         self.note = "faces by OpenCV's Haar cascade, which finds fewer" + why
         self.settings = {"kind": "haar", "smallest": smallest}
 

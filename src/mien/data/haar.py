@@ -23,7 +23,10 @@ the faces."""
 NEIGHBOURS = 5
 """Squares that must agree on a face. With fewer, walls and trees become faces."""
 
-_WIDTH, _HEIGHT, _DOWN = 0.82, 1.13, 0.02  # in sides of the square
+VERSION = 2
+"""Of the boxes that are made of the cascade's squares; rises with every change of them."""
+
+_WIDTH, _HEIGHT, _DOWN = 0.78, 1.075, 0.025  # in sides of the square
 
 
 class Cascade:
@@ -60,8 +63,10 @@ class Cascade:
 def upright(squares: Rows) -> Rows:
     """The cascade's squares as boxes from the forehead to the chin.
 
-    The squares end below the mouth and reach over the cheeks. The numbers are medians over YuNet's
-    boxes of the same faces in four clips, so that one recipe for crops fits both detectors.
+    The squares end below the mouth and reach over the cheeks. The numbers make the crop of such a
+    box, in the median, as large and as high as the one that YuNet's points lead to: over 3,409
+    faces of FER2013's train part, pasted into frames, that both found. So one recipe for crops fits
+    both detectors.
 
     Args:
         squares: (N, 4): left, top, width, height.
