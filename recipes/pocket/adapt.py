@@ -29,7 +29,7 @@ from mien.run import answers, folder, score
 from mien.run.infer import Answers, Predictions
 
 RECIPE = Path(__file__).parent / "voice.yaml"
-RATES = (1e-3, 3e-3)
+RATES = (3e-4, 1e-3, 3e-3)
 Row = dict[str, Any]
 
 
