@@ -22,9 +22,9 @@ from mien.errors import RunError
 from mien.report import runs
 from mien.report.runs import LIMIT, report
 from mien.run import compare, score
-from mien.run.infer import Predictions, Value
+from mien.run.infer import Answers, Predictions, Value
 from mien.run.train import train
-from mien.types import Problem, TaskSpec
+from mien.types import Problem, Resolution, TaskSpec
 
 
 def made(places: list[Path], out: Path | None = None) -> tuple[Read, dict[str, Any]]:
@@ -122,6 +122,38 @@ def test_three_kinds_of_tasks_each_get_what_they_need(tmp_path: Path) -> None:
         rows = tasks[name].get("per_class") or tasks[name]["per_dimension"]
         assert f"{next(iter(rows[label].values())):.3f}" in page.text
     assert "no such fields or speakers" in page.text  # these answers name no groups
+
+
+def test_answers_to_frames_are_counted_by_clip_and_without_what_is_set_aside(
+    tmp_path: Path,
+) -> None:
+    spec = TaskSpec(
+        name="compound",
+        problem=Problem.ONE_OF_N,
+        resolution=Resolution.FRAME,
+        labels=("Happily_Surprised", "Sadly_Angry", "Other"),
+        aside=("Other",),
+    )
+    random, made_up = np.random.default_rng(0), Answers()
+    for i in range(24):
+        made_up.scores.append(random.dirichlet(np.ones(3), size=4))
+        made_up.targets.append(np.full(4, float(i % 3)))
+    names = [f"c{i}" for i in range(24)]
+    found = Predictions(names, [f"v{i // 3}" for i in range(24)], tasks={"compound": made_up})
+    page, summary = made([kept_runs.run(tmp_path / "mine", found, {"compound": spec})])
+    body = summary["runs"][0]["tasks"]["compound"]
+    rows = [text for tag, text in page.texts if tag == "th"]
+    assert "2 classes that are asked for" in rows
+    for part, of in ((body, ""), (body["asked"], ", 2 classes that are asked for")):
+        assert f"Clips by the most frequent class of their frames{of}" in rows
+        for way in ("vote", "logits", "probabilities"):
+            held = part["decided"][way]
+            assert f"{held['scores']['war']:.3f}" in page.text
+            assert "{low:.3f} to {high:.3f}".format(**held["intervals"]["war"]["groups"]) in (
+                page.text
+            )
+    said = f"F1 {body['asked']['basics']['scores']['f1']:.3f}."
+    assert f"Basic emotions behind those that are asked for: {said}" in page.text
 
 
 def test_what_makes_scores_optimistic_stands_on_top(tmp_path: Path) -> None:

@@ -277,6 +277,7 @@ def _task(task: str, body: Json, run: Json, room: _Room) -> str:
         + (f", {terms.many(body['answers'], 'answer')}" if body["answers"] > body["clips"] else "")
         + f".{of_seed}</p>",
         scores.headline(body, seeds.get(task, {})),
+        _part("Counted otherwise", scores.otherwise(body)),
         _part("Folds", scores.by_fold(body, run["scored_seed"])),
         _part("Seeds", scores.by_seed(run.get("by_seed", {}), seeds, task)),
     ]

@@ -15,6 +15,12 @@ _FEW_GROUPS = 10
 _OPEN = 12
 """Slices of a field that are shown at once; more are folded away."""
 _STRIP: Column = ("", "g")
+_OTHERWISE = ("war", "macro_f1", "weighted_f1")
+_WAYS = {
+    "vote": "the most frequent class of their frames",
+    "logits": "the mean logit of their frames",
+    "probabilities": "the mean probability of their frames",
+}
 _MEAN = "<b>mean&nbsp;±&nbsp;sd</b>"
 
 
@@ -83,6 +89,44 @@ def _strip(
 ) -> str:
     spans = {unit: (i["low"], i["high"]) for unit, i in drawn.items()}
     return plots.strip(value, spans, ends, [] if mark is None else [mark])
+
+
+def otherwise(body: Json) -> str:
+    """The same answers counted in other ways: clip by clip, and without classes set aside."""
+    told = list(_ways(body, ""))
+    if "asked" in body:
+        asked = body["asked"]
+        few = f"{len(asked['labels'])} classes that are asked for"
+        told += [(few.capitalize(), asked), *_ways(asked, f", {few}")]
+    basics = "".join(
+        f"<p>{what}: F1 {terms.digits(found['basics']['scores'].get('f1'))}.</p>"
+        for what, found in (
+            ("Basic emotions behind the compound ones", body),
+            ("Basic emotions behind those that are asked for", body.get("asked", {})),
+        )
+        if "basics" in found
+    )
+    if not told:
+        return basics
+    names = [name for name in _OTHERWISE if any(name in found["scores"] for _, found in told)]
+    columns: list[Column] = [("What is counted", ""), ("Clips", "n")]
+    columns += [(terms.score(name), "n") for name in names]
+    rows = [
+        [words.safe(what, 120), terms.count(found["clips"]), *(_drawn(found, n) for n in names)]
+        for what, found in told
+    ]
+    return table("The same answers; 95 % bootstrap intervals", columns, rows) + basics
+
+
+def _ways(body: Json, of: str) -> Iterator[tuple[str, Json]]:
+    for way, found in body.get("decided", {}).items():
+        yield f"Clips by {_WAYS.get(way, way)}{of}", found
+
+
+def _drawn(body: Json, name: str) -> str:
+    drawn = body["intervals"].get(name, {})
+    span = drawn.get("groups") or drawn.get("clips")
+    return f"{terms.digits(body['scores'].get(name))} <small>{terms.span(span)}</small>"
 
 
 # -- classes, labels, dimensions -------------------------------------------------------------------
