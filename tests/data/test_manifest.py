@@ -286,6 +286,7 @@ def test_what_is_no_manifest_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty.jsonl").write_bytes(b"\n")
     assert "has no rows" in refused(tmp_path / "empty.jsonl")
     assert "there is no such manifest" in refused(tmp_path / "other.csv")
+    assert "did you mean 'rows.parquet'" in refused(tmp_path / "row.parquet")
     assert "ends in .jsonl, .csv, .parquet, not '.xlsx'" in refused(tmp_path / "rows.xlsx")
 
 

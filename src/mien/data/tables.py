@@ -8,6 +8,7 @@ Parquet keeps numbers, texts and lists as such; columns that mix kinds are JSON,
 from __future__ import annotations
 
 import csv
+import difflib
 import json
 import math
 import sys
@@ -49,9 +50,17 @@ def read(path: Path, columns: Columns) -> Iterator[tuple[str, Record]]:
         raise DataError(
             "there is no such manifest",
             where=str(path),
-            fix="the path of a .jsonl, .csv or .parquet file; mien demo makes one to look at",
+            fix=_beside(path)
+            or "the path of a .jsonl, .csv or .parquet file; mien demo makes one to look at",
         )
     yield from reader(path, columns)
+
+
+def _beside(path: Path) -> str:
+    """What to type where a manifest beside it is called nearly so; else nothing."""
+    names = [each.name for each in path.parent.glob("*") if each.suffix.lower() in SUFFIXES]
+    close = difflib.get_close_matches(path.name, names, n=3, cutoff=0.6)
+    return did_you_mean(path.name, close) if close else ""
 
 
 def write(path: Path, rows: Sequence[Row]) -> None:
