@@ -11,7 +11,7 @@ dialogue network, over three seeds. The dev part chooses the epoch. The bar is a
 on the sentence vectors of single utterances. The control is the dialogue network in dialogues whose
 utterances were thrown together at random, within each part. ``frozen`` arms encode every utterance
 once, then train for about a minute each; ``fine-tuned`` ones train the encoder for each seed, alone
-and with neighbours: hours on one core.
+and with neighbours: two hours on one core.
 
 ``folds`` cuts MELD's dev part into five folds by dialogue, and answers from text, from sound and
 from both. Its text vectors come from a RoBERTa that was tuned on MELD's train part.
