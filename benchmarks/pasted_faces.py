@@ -226,6 +226,19 @@ def summary(landings: Sequence[Landing]) -> str:
     )
 
 
+def beside(haar: dict[tuple[int, int], Landing], yunet: dict[tuple[int, int], Landing]) -> str:
+    """Haar's crops less YuNet's of the same faces: what the widths in `data.haar` are from."""
+    both = haar.keys() & yunet.keys()
+    if not both:
+        return "no face was found by both"
+    wide = np.median([yunet[key].numbers[0] / haar[key].numbers[0] for key in both])
+    down = np.median([yunet[key].numbers[2] - haar[key].numbers[2] for key in both])
+    return (
+        f"{len(both)} faces found by both: Haar's crops are {wide:.3f} times as wide, in the "
+        f"median, and lie {down:+.3f} of a side lower"
+    )
+
+
 def _detectors(weights: Path | None) -> dict[str, Detector]:
     found = {"haar": open_detector("haar"), "haar, smallest 20": open_detector("haar", smallest=20)}
     if weights is not None:
@@ -257,13 +270,13 @@ def main(say: Callable[[str], None] = print) -> None:
     given = parser.parse_args()
     squares, labels = read(given.faces, given.count)
     detectors, recipe = _detectors(given.face_weights), CropRecipe(size=given.size)
-    every: dict[str, list[Landing]] = {}
+    every: dict[str, dict[tuple[int, int], Landing]] = {}
     say(f"{len(squares)} squares a line; where they land in {recipe.name}, mean ± sd")
     head = "side         across         down          turn          side, of logs"
     say(f"{'detector':<20} {'px':>4} {'missed':>7} {'misled':>6}    {head}")
     for name, side, tally in lines(squares, detectors, recipe, given.sides):
         found = list(tally.landings.values())
-        every.setdefault(name, []).extend(found)
+        every.setdefault(name, {}).update({(side, i): x for i, x in tally.landings.items()})
         say(
             f"{name:<20} {side:4} {tally.missed:7.1%} {tally.misled / tally.asked:6.1%}  "
             f"{summary(found)}"
@@ -272,8 +285,10 @@ def main(say: Callable[[str], None] = print) -> None:
             given.out.mkdir(parents=True, exist_ok=True)
             file = given.out / f"{name.replace(', smallest ', '_')}_{side}.npz"
             np.savez_compressed(file, allow_pickle=False, **tally.arrays(squares, labels))
-    for name, found in every.items():
-        say(f"{name:<20}  all {'':7} {'':6}  {summary(found)}")
+    for name, landed in every.items():
+        say(f"{name:<20}  all {'':7} {'':6}  {summary(list(landed.values()))}")
+    if "yunet" in every:
+        say(beside(every["haar"], every["yunet"]))
 
 
 if __name__ == "__main__":

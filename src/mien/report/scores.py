@@ -9,13 +9,13 @@ from mien.report import plots, terms, words
 from mien.report.cells import Column, folded, table
 from mien.report.folders import Json
 from mien.report.plots import Pair
+from mien.run import decided
 from mien.run.slices import FEW_CLIPS, FEW_GROUPS
 
 _FEW_GROUPS = 10
 _OPEN = 12
 """Slices of a field that are shown at once; more are folded away."""
 _STRIP: Column = ("", "g")
-_OTHERWISE = ("war", "macro_f1", "weighted_f1")
 _WAYS = {
     "vote": "the most frequent class of their frames",
     "logits": "the mean logit of their frames",
@@ -108,7 +108,7 @@ def otherwise(body: Json) -> str:
     )
     if not told:
         return basics
-    names = [name for name in _OTHERWISE if any(name in found["scores"] for _, found in told)]
+    names = [name for name in decided.SHOWN if any(name in found["scores"] for _, found in told)]
     columns: list[Column] = [("What is counted", ""), ("Clips", "n")]
     columns += [(terms.score(name), "n") for name in names]
     rows = [
